@@ -146,7 +146,8 @@ func (b *BlockScales) Row(dst []float32, row, c int, scale float32) {
 
 // Rotate multiplies each group of `group` values by the matrix H that ConvRot uses: the Kronecker power of
 // [1 1 1 −1; 1 1 −1 1; 1 −1 1 1; −1 1 1 1] with `group` rows, divided by √group. H is symmetric and its own inverse.
-// group is a power of 4 that divides len(x); 0 changes nothing. The sums are float32, in log4(group) stages.
+// group is a power of 4 that divides len(x); 0 changes nothing. The sums are float32, in log4(group) stages, and their
+// order is part of the definition: activations that are quantised after it are the same to the bit on every device.
 func Rotate(x []float32, group int) {
 	if group == 0 {
 		return
@@ -158,7 +159,10 @@ func Rotate(x []float32, group int) {
 				a, b := x[base:base+step], x[base+step:base+2*step]
 				c, d := x[base+2*step:base+3*step], x[base+3*step:base+4*step]
 				for i, v := range a {
-					sum := v + b[i] + c[i] + d[i]
+					sum := (v + b[i]) + (c[i] + d[i])
+					if step == 4 { // where vectors of eight hold a and b in one, c and d in another
+						sum = (v + c[i]) + (b[i] + d[i])
+					}
 					a[i], b[i], c[i], d[i] = sum-2*d[i], sum-2*c[i], sum-2*b[i], sum-2*v
 				}
 			}

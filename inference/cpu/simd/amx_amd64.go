@@ -16,8 +16,25 @@ package simd
 //go:noescape
 func gemmAMX32x32(groups int, panels int, a *float32, b *float32, c *float32, ldc int, aPanel int, cPanel int, add int, ahead *float32)
 
+// gemmAMXInt8x32x32 multiplies `panels` panels of 32 rows by one panel of 32 columns. Panels of a are
+// aPanel bytes apart, their results cPanel bytes apart, and rows of c ldc bytes apart. If add is not
+// 0, the results are added to c. A word is a quad of int8, sums are int32, and a group has 16 words:
+// a[(group·32+i)·16+word], b[(group·16+word)·32+j]. a is loaded past the first-level cache (T1), so
+// that b stays in it. In each group the function prefetches, to the second-level cache, the next 256
+// bytes at ahead: one line of each 128 bytes, because the processor also fetches the other one. The
+// address may be invalid.
+// The tiles are configured at the beginning and released at the end, because goroutines move between
+// threads. Go does not move one in between, since it does not preempt assembly. The kernel saves the
+// tiles if it preempts the thread or delivers a signal.
+//
+//go:noescape
+func gemmAMXInt8x32x32(groups int, panels int, a *float32, b *float32, c *float32, ldc int, aPanel int, cPanel int, add int, ahead *float32)
+
 // peakAMX executes n rounds of 4 independent products of tiles.
 func peakAMX(n int)
+
+// peakAMXInt8 executes n rounds of 4 independent products of tiles.
+func peakAMXInt8(n int)
 
 // packRowsAMX copies 32 rows of `groups` times 64 bytes, row r from src+offs[r] bytes, and stores the
 // parts of a group together: dst[(group·32+r)·16+word].

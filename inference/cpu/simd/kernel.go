@@ -9,12 +9,18 @@ import (
 
 // Kernel multiplies packed panels. A panel of A holds MR rows, transposed: a[k·MR+i]. A panel of B holds NR rows of the
 // transposed right operand in the same way: b[k·NR+j]. A value is a word of 32 bits: a float32 or, with Pairs, the
-// bfloat16 values of two neighbouring k, the first in the lower half.
+// bfloat16 values of two neighbouring k, the first in the lower half. The kernels of Int8 have words of int8 or int16,
+// and results of int32, whose bits are kept in the float32 of c.
 type Kernel struct {
 	MR, NR int
 	// KC is the number of words along k in a block, whose panels stay in the caches.
 	KC    int
 	Pairs bool
+	// Quads is true if a word holds the int8 values of four neighbouring k. Of the kernels of Int8 one without Quads has
+	// Pairs of int16.
+	Quads bool
+	// Offset, if not 0, says that each result of row i is too large by Offset times the sum of row i of A.
+	Offset int32
 	// Tiles is true if words along k come in groups of TileWords, the last of which is padded with zeros. A panel of A
 	// holds a group row by row: a[(group·MR+i)·TileWords+word]. Panels of B are as above. MR and NR are 32.
 	Tiles bool
@@ -26,6 +32,17 @@ type Kernel struct {
 	packRows       func(dst *float32, src *byte, offs *int, groups int)
 	packPairs      func(dst *float32, pitch int, src *byte, stride, groups int)
 	prefetch       func(at uintptr, lines int)
+}
+
+// Values returns the number of values of a word.
+func (k *Kernel) Values() int {
+	switch {
+	case k.Quads:
+		return 4
+	case k.Pairs:
+		return 2
+	}
+	return 1
 }
 
 // mulTilesFunc is the type of gemmAMX32x32.

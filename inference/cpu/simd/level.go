@@ -18,6 +18,7 @@ import (
 //go:generate go run ./gen -part blocks -out blocks_amd64.s -stubs blocks_amd64.go -pkg simd
 //go:generate go run ./gen -part cpuid -out cpuid_amd64.s -stubs cpuid_amd64.go -pkg simd
 //go:generate go run ./gen -part gemm -out gemm_amd64.s -stubs gemm_amd64.go -pkg simd
+//go:generate go run ./gen -part int8 -out int8_amd64.s -stubs int8_amd64.go -pkg simd
 //go:generate go run ./gen -part pack -out pack_amd64.s -stubs pack_amd64.go -pkg simd
 //go:generate go run ./gen -part vector -out vector_amd64.s -stubs vector_amd64.go -pkg simd
 

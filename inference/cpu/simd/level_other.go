@@ -7,3 +7,5 @@ func setFor(Level) *set { return nil }
 
 // Processor returns "", since there is only one level.
 func Processor() string { return "" }
+
+func int8SetFor(Int8Path) *int8Set { return nil }

@@ -54,19 +54,21 @@ func (s *set) trial() func() float64 {
 	if s.bf16.KC > 0 {
 		k = s.bf16
 	}
+	return k.trial()
+}
+
+// trial returns a function that multiplies two panels and returns the number of operations.
+func (k *Kernel) trial() func() float64 {
 	a, b, c := make([]float32, k.KC*k.MR), make([]float32, k.KC*k.NR), make([]float32, k.MR*k.NR)
 	for _, p := range [][]float32{a, b} {
 		for i := range p {
 			p[i] = 1 // a pair of bfloat16 reads it as 0 and 1
 		}
 	}
-	flop := 2 * float64(k.KC*k.MR*k.NR)
-	if k.Pairs {
-		flop *= 2
-	}
+	ops := 2 * float64(k.KC*k.MR*k.NR*k.Values())
 	return func() float64 {
 		k.Mul(k.KC, a, b, c, k.NR, false)
-		return flop
+		return ops
 	}
 }
 

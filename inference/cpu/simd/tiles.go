@@ -8,7 +8,7 @@ import (
 )
 
 // UseTileModel is like Use for a kernel with Tiles in plain Go, which computes the same bits as TDPBF16PS. With it
-// tests run the code around AMX on processors without AMX.
+// tests run the code around AMX on processors without AMX. It also makes the model of TDPBSSD current for int8.
 func UseTileModel() (restore func()) {
 	s := generic
 	s.bf16 = Kernel{
@@ -16,11 +16,48 @@ func UseTileModel() (restore func()) {
 		packRows: packRowsGeneric, packPairs: packPairsGeneric, panelPairs: panelPairsGeneric,
 	}
 	old := current.Swap(&s)
-	return func() { current.Store(old) }
+	ints := int8Set{path: Int8AMX, kernel: s.bf16}
+	ints.kernel.Quads, ints.kernel.Pairs, ints.kernel.mulTiles = true, false, tilesInt8Generic
+	oldInt8 := currentInt8.Swap(&ints)
+	return func() {
+		current.Store(old)
+		currentInt8.Store(oldInt8)
+	}
 }
 
 // tilesGeneric is gemmAMX32x32 in plain Go.
 func tilesGeneric(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, _ *float32) {
+	tilesOf(tileProduct, groups, panels, a, b, c, ldc, aPanel, cPanel, add)
+}
+
+// tilesInt8Generic is gemmAMXInt8x32x32 in plain Go.
+func tilesInt8Generic(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, _ *float32) {
+	tilesOf(tileProductInt8, groups, panels, a, b, c, ldc, aPanel, cPanel, add)
+}
+
+// tileProductInt8 is tileProduct for TDPBSSD: signed bytes, with sums of int32 that wrap around.
+func tileProductInt8(c float32, a, b []float32, stride int) float32 {
+	sum := int32(math.Float32bits(c))
+	for k, w := range a {
+		sum += dotQuad(math.Float32bits(w), math.Float32bits(b[k*stride]))
+	}
+	return math.Float32frombits(uint32(sum))
+}
+
+// dotQuad returns the sum of the products of the four signed bytes of x and y.
+func dotQuad(x, y uint32) (sum int32) {
+	for range 4 {
+		sum += int32(int8(x)) * int32(int8(y))
+		x, y = x>>8, y>>8
+	}
+	return sum
+}
+
+// tilesOf is a kernel with Tiles whose products of tiles are computed by product.
+func tilesOf(
+	product func(c float32, a, b []float32, stride int) float32,
+	groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int,
+) {
 	const side, pair = 32, TileWords
 	bs := unsafe.Slice(b, groups*pair*side)
 	for p := range panels {
@@ -33,7 +70,7 @@ func tilesGeneric(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add
 			for g := range groups {
 				words := as[(g*side+i)*pair : (g*side+i+1)*pair]
 				for j := range side {
-					row[j] = tileProduct(row[j], words, bs[g*pair*side+j:], side)
+					row[j] = product(row[j], words, bs[g*pair*side+j:], side)
 				}
 			}
 		}

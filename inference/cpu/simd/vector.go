@@ -19,6 +19,10 @@ type vector struct {
 	// widen is Widen for the formats that the level has functions for. It returns false for any other format.
 	widen              func(dst []float32, dtype tensor.DType, src []byte) bool
 	scaleI8            func(dst []float32, a []uint8, s float32)
+	magnitude          func(a []float32) float32
+	roundI8            func(dst []int8, a []float32, s float32)
+	scaleI32           func(dst, a []float32, s float32, offset int32, scales []float32)
+	widenI8            func(dst []int16, a []byte)
 	nvfp4              nvfp4Func
 	swizzled           func(dst []float32, src []byte, scale float32)
 	scaleBlocks        func(dst, scales []float32, width int)
@@ -85,6 +89,21 @@ func Widen(dst []float32, dtype tensor.DType, src []byte) {
 // ScaleI8 stores s·a for signed bytes a.
 func ScaleI8(dst []float32, a []uint8, s float32) { current.Load().scaleI8(dst, a[:len(dst)], s) }
 
+// Magnitude returns the largest |a|, 0 for an empty slice, and NaN if there is one.
+func Magnitude(a []float32) float32 { return current.Load().magnitude(a) }
+
+// RoundI8 stores a / s, rounded to the nearest integer, ties to even, for a of at most 127·s in magnitude. If s is no
+// positive number, the results are undefined.
+func RoundI8(dst []int8, a []float32, s float32) { current.Load().roundI8(dst, a[:len(dst)], s) }
+
+// ScaleI32 stores (a + offset)·s·scales, where a holds the bits of int32, whose sum with offset wraps around.
+func ScaleI32(dst, a []float32, s float32, offset int32, scales []float32) {
+	current.Load().scaleI32(dst, a[:len(dst)], s, offset, scales[:len(dst)])
+}
+
+// WidenI8 converts int8 to int16.
+func WidenI8(dst []int16, a []byte) { current.Load().widenI8(dst, a[:len(dst)]) }
+
 // nvfp4Func is the type of WidenNVFP4.
 type nvfp4Func func(dst []float32, src []byte, scales []float32, lowFirst bool)
 
@@ -112,7 +131,7 @@ func ScaleBlocks(dst, scales []float32) {
 // Multiply stores a·b.
 func Multiply(dst, a, b []float32) { current.Load().mul(dst, a[:len(dst)], b[:len(dst)]) }
 
-// Rotate is tensor.Rotate. Results may differ from its results by a few float32 ulp of the largest value of a group.
+// Rotate is tensor.Rotate, with the same results to the bit.
 func Rotate(x []float32, group int) { current.Load().rotate(x, group) }
 
 // RoundBF16 converts float32 to the nearest bfloat16; ties go to even. Overflow gives infinity, and NaN a quiet NaN.
@@ -220,6 +239,28 @@ var vectorGeneric = vector{
 	scaleI8: func(dst []float32, a []uint8, s float32) {
 		for i := range dst {
 			dst[i] = float32(int8(a[i])) * s
+		}
+	},
+	magnitude: func(a []float32) float32 {
+		m := uint32(0)
+		for _, v := range a {
+			m = max(m, math.Float32bits(v)&0x7fffffff)
+		}
+		return math.Float32frombits(m)
+	},
+	roundI8: func(dst []int8, a []float32, s float32) {
+		for i, v := range a {
+			dst[i] = int8(max(-128, min(127, math.RoundToEven(float64(v/s)))))
+		}
+	},
+	scaleI32: func(dst, a []float32, s float32, offset int32, scales []float32) {
+		for i, v := range a {
+			dst[i] = float32(float32(int32(math.Float32bits(v))+offset)*s) * scales[i]
+		}
+	},
+	widenI8: func(dst []int16, a []byte) {
+		for i, v := range a {
+			dst[i] = int16(int8(v))
 		}
 	},
 	nvfp4: func(dst []float32, src []byte, scales []float32, lowFirst bool) {

@@ -64,11 +64,40 @@ var vectorAVX2 = vector{
 	normalize: func(dst, a []float32, mean, r float32) {
 		tail1(func(dst, a *float32, n int) { normalizeAVX2(dst, a, n, mean, r) })(dst, a)
 	},
-	widenBF16:   tail1(widenBF16AVX2),
-	widenF16:    tail1(widenF16AVX2),
-	widenF8:     tail1(widenF8AVX2),
-	widen:       widenBlocks(blocksAVX2),
-	scaleI8:     tailI8(scaleI8AVX2),
+	widenBF16: tail1(widenBF16AVX2),
+	widenF16:  tail1(widenF16AVX2),
+	widenF8:   tail1(widenF8AVX2),
+	widen:     widenBlocks(blocksAVX2),
+	scaleI8:   tailI8(scaleI8AVX2),
+	magnitude: func(a []float32) float32 {
+		n := len(a) &^ 31
+		m := vectorGeneric.magnitude(a[n:])
+		if n > 0 {
+			m = max(m, magnitudeAVX2(&a[0], n))
+		}
+		return m
+	},
+	roundI8: func(dst []int8, a []float32, s float32) {
+		n := len(a) &^ 31
+		if n > 0 {
+			roundI8AVX2(&dst[0], &a[0], n, s)
+		}
+		vectorGeneric.roundI8(dst[n:], a[n:], s)
+	},
+	scaleI32: func(dst, a []float32, s float32, offset int32, scales []float32) {
+		n := len(a) &^ 7
+		if n > 0 {
+			scaleI32AVX2(&dst[0], &a[0], &scales[0], n, s, int(offset))
+		}
+		vectorGeneric.scaleI32(dst[n:], a[n:], s, offset, scales[n:])
+	},
+	widenI8: func(dst []int16, a []byte) {
+		n := len(a) &^ 15
+		if n > 0 {
+			widenI8AVX2(&dst[0], &a[0], n)
+		}
+		vectorGeneric.widenI8(dst[n:], a[n:])
+	},
 	nvfp4:       nvfp4(widenNVFP4AVX2, widenNVFP4LowAVX2),
 	swizzled:    swizzledAVX2,
 	scaleBlocks: blockScalesAVX2,

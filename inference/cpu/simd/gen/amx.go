@@ -76,7 +76,16 @@ func tdpbf16ps(acc, a, b int) {
 		0b11<<6|uint8(acc)<<3|uint8(a))
 }
 
-// amx writes the functions for AMX. The kernel makes 32×32 results: four tiles accumulate them, two hold rows of A, and
+// tdpbssd is tdpbf16ps for quads of signed bytes and sums of int32.
+func tdpbssd(acc, a, b int) {
+	vex(fmt.Sprintf("tdpbssd %%tmm%d,%%tmm%d,%%tmm%d", b, a, acc), ppF2, 0, 0, uint8(b), 0x5e,
+		0b11<<6|uint8(acc)<<3|uint8(a))
+}
+
+// The first tiles of the results, of A and of B.
+const tileAcc, tileA, tileB = 0, 4, 6
+
+// amx writes the functions for AMX. A kernel makes 32×32 results: four tiles accumulate them, two hold rows of A, and
 // two hold pairs of rows of B.
 func amx() {
 	config := GLOBL("tiles", 8|16) // RODATA|NOPTR
@@ -96,13 +105,25 @@ func amx() {
 		LEAQ(config, reg.RAX)
 		loadTileConfig(reg.RAX)
 	}
-	const acc, as, bs = 0, 4, 6 // the first tiles of the results, of A and of B
+	gemmAMX("gemmAMX32x32", configure, tdpbf16ps, "A word is a pair of bfloat16, and a group has 16 words:")
+	gemmAMX("gemmAMXInt8x32x32", configure, tdpbssd,
+		"A word is a quad of int8, sums are int32, and a group has 16 words:")
+	peakOfTiles("peakAMX", configure, tdpbf16ps)
+	peakOfTiles("peakAMXInt8", configure, tdpbssd)
 
-	TEXT("gemmAMX32x32", NOSPLIT, "func(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, "+
+	packRows()
+	packPairs()
+	prefetch()
+}
+
+// gemmAMX writes a kernel of 32×32 results. product writes the instruction that adds the product of tiles.
+func gemmAMX(name string, configure func(), product func(acc, a, b int), words string) {
+	const acc, as, bs = tileAcc, tileA, tileB
+	TEXT(name, NOSPLIT, "func(groups, panels int, a, b, c *float32, ldc, aPanel, cPanel, add int, "+
 		"ahead *float32)")
-	doc("gemmAMX32x32 multiplies `panels` panels of 32 rows by one panel of 32 columns. Panels of a are\n" +
+	doc(name + " multiplies `panels` panels of 32 rows by one panel of 32 columns. Panels of a are\n" +
 		"aPanel bytes apart, their results cPanel bytes apart, and rows of c ldc bytes apart. If add is not\n" +
-		"0, the results are added to c. A word is a pair of bfloat16, and a group has 16 words:\n" +
+		"0, the results are added to c. " + words + "\n" +
 		"a[(group·32+i)·16+word], b[(group·16+word)·32+j]. a is loaded past the first-level cache (T1), so\n" +
 		"that b stays in it. In each group the function prefetches, to the second-level cache, the next 256\n" +
 		"bytes at ahead: one line of each 128 bytes, because the processor also fetches the other one. The\n" +
@@ -142,14 +163,14 @@ func amx() {
 	tileStream(as, next, rowA, 0)
 	tileLoad(bs, b, rowB, 0)
 	tileLoad(bs+1, b, rowB, 64)
-	tdpbf16ps(acc, as, bs)
+	product(acc, as, bs)
 	tileStream(as+1, next, rowA, 1024)
-	tdpbf16ps(acc+1, as, bs+1)
+	product(acc+1, as, bs+1)
 	PREFETCHT1(operand.Mem{Base: ahead})
 	PREFETCHT1(operand.Mem{Base: ahead, Disp: 128})
 	ADDQ(operand.I32(256), ahead)
-	tdpbf16ps(acc+2, as+1, bs)
-	tdpbf16ps(acc+3, as+1, bs+1)
+	product(acc+2, as+1, bs)
+	product(acc+3, as+1, bs+1)
 	ADDQ(operand.I32(2048), next)
 	ADDQ(operand.I32(2048), b)
 	DECQ(groups)
@@ -187,9 +208,12 @@ func amx() {
 	}
 	tileRelease()
 	RET()
+}
 
-	TEXT("peakAMX", NOSPLIT, "func(n int)")
-	doc("peakAMX executes n rounds of 4 independent products of tiles.")
+// peakOfTiles writes a function that measures the rate of products of tiles.
+func peakOfTiles(name string, configure func(), product func(acc, a, b int)) {
+	TEXT(name, NOSPLIT, "func(n int)")
+	doc(name + " executes n rounds of 4 independent products of tiles.")
 	n := Load(Param("n"), reg.RCX)
 	configure()
 	for t := range 8 {
@@ -197,16 +221,12 @@ func amx() {
 	}
 	Label("loop")
 	for t := range 4 {
-		tdpbf16ps(acc+t, as+t/2, bs+t%2)
+		product(tileAcc+t, tileA+t/2, tileB+t%2)
 	}
 	DECQ(n)
 	JNZ(operand.LabelRef("loop"))
 	tileRelease()
 	RET()
-
-	packRows()
-	packPairs()
-	prefetch()
 }
 
 // prefetch writes prefetchLines.

@@ -18,9 +18,16 @@ type tile struct {
 	unroll int
 	vec    []reg.Register
 	bytes  int // the size of a vector
-	// madd writes the instruction that adds a·b to acc; all are vector registers.
+	// madd writes the instructions that add a·b to acc; all are vector registers.
 	madd func(acc, a, b reg.Register)
 	zero func(r reg.Register)
+	// held is the number of registers at the end of vec that madd and load use; begin sets them.
+	held  int
+	begin func()
+	// load writes the load of a vector of B; a plain one if it is nil.
+	load func(m operand.Mem, b reg.Register)
+	// ints says that results are integers.
+	ints bool
 }
 
 // gemm writes the micro-kernels and the functions that measure their peak.
@@ -78,7 +85,13 @@ func (t tile) generate() {
 	Load(Param("ldc"), reg.R8)
 	acc := func(i, j int) reg.Register { return t.vec[i*t.nv+j] }
 	bs := t.vec[t.mr*t.nv : t.mr*t.nv+t.nv]
-	as := t.vec[t.mr*t.nv+t.nv:]
+	as := t.vec[t.mr*t.nv+t.nv : len(t.vec)-t.held]
+	if t.begin != nil {
+		t.begin()
+	}
+	if t.load == nil {
+		t.load = func(m operand.Mem, b reg.Register) { VMOVUPS(m, b) }
+	}
 	Comment("Prefetch the rows of c, which are read or written after the loop")
 	MOVQ(reg.RDI, reg.R9)
 	for range t.mr {
@@ -94,7 +107,7 @@ func (t tile) generate() {
 	}
 	step := func(u int) {
 		for j := range t.nv {
-			VMOVUPS(operand.Mem{Base: reg.RDX, Disp: (u*t.nv + j) * t.bytes}, bs[j])
+			t.load(operand.Mem{Base: reg.RDX, Disp: (u*t.nv + j) * t.bytes}, bs[j])
 		}
 		for i := range t.mr {
 			a := as[i%len(as)]
@@ -131,7 +144,12 @@ func (t tile) generate() {
 	MOVQ(reg.RDI, reg.R9)
 	for i := range t.mr {
 		for j := range t.nv {
-			VADDPS(operand.Mem{Base: reg.R9, Disp: j * t.bytes}, acc(i, j), acc(i, j))
+			old := operand.Mem{Base: reg.R9, Disp: j * t.bytes}
+			if t.ints {
+				VPADDD(old, acc(i, j), acc(i, j))
+			} else {
+				VADDPS(old, acc(i, j), acc(i, j))
+			}
 		}
 		ADDQ(reg.R8, reg.R9)
 	}
@@ -174,14 +192,17 @@ func chain(name string, acc, ab []reg.Register, madd func(acc, a, b reg.Register
 }
 
 // vdpbf16ps writes VDPBF16PS acc, a, b for zmm registers, which the Go assembler does not know:
-// EVEX.512.F3.0F38.W0 52 /r (Intel SDM, volume 2). The R, X, B and V' bits are stored inverted.
-func vdpbf16ps(acc, a, b reg.Register) {
+// EVEX.512.F3.0F38.W0 52 /r (Intel SDM, volume 2).
+func vdpbf16ps(acc, a, b reg.Register) { evex(ppF3, 0x52, acc, a, b) }
+
+// evex writes an instruction of three zmm registers in map 0F38 with W = 0. The R, X, B and V' bits are stored inverted.
+func evex(pp, opcode uint8, acc, a, b reg.Register) {
 	dst, src1, src2 := number(acc), number(a), number(b)
 	inv := func(v, bit uint8) uint8 { return ^(v >> bit) & 1 }
 	p0 := inv(dst, 3)<<7 | inv(src2, 4)<<6 | inv(src2, 3)<<5 | inv(dst, 4)<<4 | 0b010 // map 0F38
-	p1 := (^src1&15)<<3 | 1<<2 | 0b10                                                 // W0, prefix F3
+	p1 := (^src1&15)<<3 | 1<<2 | pp                                                   // W0
 	p2 := uint8(0b10<<5) | inv(src1, 4)<<3                                            // 512 bits, no mask
-	for _, v := range []uint8{0x62, p0, p1, p2, 0x52, 0xc0 | dst&7<<3 | src2&7} {
+	for _, v := range []uint8{0x62, p0, p1, p2, opcode, 0xc0 | dst&7<<3 | src2&7} {
 		Instruction(&ir.Instruction{Opcode: "BYTE", Operands: []operand.Op{operand.U8(v)}})
 	}
 }

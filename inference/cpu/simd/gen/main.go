@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	part := flag.String("part", "", "amx, blocks, cpuid, gemm, pack or vector")
+	part := flag.String("part", "", "amx, blocks, cpuid, gemm, int8, pack or vector")
 	flag.Parse()
 	switch *part {
 	case "amx":
@@ -24,12 +24,14 @@ func main() {
 		cpuid()
 	case "gemm":
 		gemm()
+	case "int8":
+		int8s()
 	case "pack":
 		pack()
 	case "vector":
 		vector()
 	default:
-		fmt.Fprintf(os.Stderr, "gen: -part %q: want amx, blocks, cpuid, gemm, pack or vector\n", *part)
+		fmt.Fprintf(os.Stderr, "gen: -part %q: want amx, blocks, cpuid, gemm, int8, pack or vector\n", *part)
 		os.Exit(2)
 	}
 	Generate()
