@@ -40,6 +40,8 @@ type product struct {
 	round   bool
 	dst     Matrix
 	ep      Epilogue
+	// ints are the scales of a product of int8, whose sums are integers; nil for a product of floats.
+	ints *int8Scales
 }
 
 // use sets a workspace to the product's kernel.
@@ -50,13 +52,10 @@ func (p *product) use(ws *workspace) *workspace {
 
 // packedA packs A first, all of it or as many rows as packedBytes allows. Then each task packs its strip of B, block of
 // k after block, and multiplies a chunk of A by it. A weight is converted once, or more often if A has several chunks,
-// and no goroutine waits for another. A task keeps its sums in float32 until all blocks of k are done.
+// and no goroutine waits for another. A task keeps its sums in 32 bits until all blocks of k are done.
 func (p *product) packedA(a operand, b *dense) {
 	kn, mr := &p.kernel, p.kernel.MR // MR is NR if A is on the right
-	place := left
-	if kn.Tiles {
-		place = right
-	}
+	place := sideOfA(kn)
 	kBlocks := ceilDiv(p.k, depth(kn))
 	kWords := panelWords(kn, p.k) // enough for all blocks, since KC is a multiple of 8
 	limit := max(packedBytes/4/max(kWords, 1), mr)
@@ -77,16 +76,29 @@ func (p *product) packedA(a operand, b *dense) {
 				a.pack(&p.use(ws).packer, place, to[j*size:(j+1)*size], from+j*mr, k0, n)
 			}
 		})
-		if kn.Tiles {
-			p.tiles(packed, from, panels, b)
-		} else {
-			p.strips(packed, from, panels, b)
-		}
+		p.multiply(packed, from, panels, b)
 	}
 }
 
-// strips multiplies the packed panels of A by all of B. from is the first row of the panels in A.
-func (p *product) strips(packed []float32, from, panels int, b *dense) {
+// sideOfA returns the side on which a kernel has the activations.
+func sideOfA(kn *simd.Kernel) side {
+	if kn.Tiles {
+		return right
+	}
+	return left
+}
+
+// multiply multiplies the packed panels of A by all of B. from is the first row of the panels in A.
+func (p *product) multiply(packed []float32, from, panels int, b weights) {
+	if p.kernel.Tiles {
+		p.tiles(packed, from, panels, b)
+	} else {
+		p.strips(packed, from, panels, b)
+	}
+}
+
+// strips is multiply for a kernel without Tiles.
+func (p *product) strips(packed []float32, from, panels int, b weights) {
 	kn, size := &p.kernel, blocksOf(&p.kernel)
 	cols := size.panels * kn.NR
 	chunks := ceilDiv(panels*kn.MR, size.chunk)
@@ -114,7 +126,7 @@ func (p *product) strips(packed []float32, from, panels int, b *dense) {
 type task struct {
 	*product
 	packed []float32
-	b      *dense
+	b      weights
 	// panels is the number of packed panels of A, and from the first of their rows.
 	panels, from int
 	// first and last delimit the panels of this task; block is the number of panels that are multiplied at a time.
@@ -171,8 +183,16 @@ func (p *product) finish(ws *workspace, acc []float32, panel, row, rows, col, wi
 		for j := 0; j*nr < width; j++ {
 			copy(line[j*nr:(j+1)*nr], acc[j*panel+i*nr:])
 		}
-		p.ep.apply(ws, p.dst, row+i, col, line[:width])
+		p.store(ws, row+i, col, line[:width])
 	}
+}
+
+// store stores the sums y of columns [col, col+len(y)) of a row, which it may overwrite.
+func (p *product) store(ws *workspace, row, col int, y []float32) {
+	if p.ints != nil {
+		p.ints.scale(y, row, col)
+	}
+	p.ep.apply(ws, p.dst, row, col, y)
 }
 
 // check panics unless Bias and Gate have a value for each of n columns.

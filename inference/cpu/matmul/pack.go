@@ -14,6 +14,13 @@ type operand interface {
 	pack(p *packer, side side, dst []float32, row, k0, n int)
 }
 
+// weights is the right operand of a product with activations.
+type weights interface {
+	operand
+	// populate reads the pages of rows rows from row on (see populate in huge_linux.go) if these have at least 64 KB.
+	populate(row, rows int)
+}
+
 // side is the side of an operand in a product.
 type side uint8
 
@@ -27,10 +34,12 @@ type packer struct {
 	kernel simd.Kernel
 	round  bool // the operands are rounded to bfloat16
 	// Working memory: offsets of rows in bytes, and copies of rows.
-	offs [32]int
-	f32  []float32
-	bf16 []uint16
-	wide []float32
+	offs         [32]int
+	f32          []float32
+	bf16         []uint16
+	wide         []float32
+	int8, copies []int8
+	i16          []int16
 }
 
 // width returns the number of rows of a panel.
@@ -44,13 +53,13 @@ func (p *packer) width(s side) int {
 // group returns the number of values of a row that are packed together. Only whole groups can be packed without a copy.
 func (p *packer) group() int {
 	if p.kernel.Tiles {
-		return 2 * simd.TileWords
+		return p.kernel.Values() * simd.TileWords
 	}
-	return 8
+	return max(8, 4*p.kernel.Values())
 }
 
-// rows packs n bfloat16 values of each row for a kernel with Pairs; n is a multiple of group. Row r is p.offs[r] bytes
-// after src. If stride is not 0, p.offs[r] is r·stride.
+// rows packs n values of each row, in the kernel's words, for a kernel with Pairs or Quads; n is a multiple of group.
+// Row r is p.offs[r] bytes after src. If stride is not 0, p.offs[r] is r·stride.
 func (p *packer) rows(s side, dst []float32, src unsafe.Pointer, stride, n int) {
 	switch {
 	case p.kernel.Tiles && s == left:
@@ -58,27 +67,20 @@ func (p *packer) rows(s side, dst []float32, src unsafe.Pointer, stride, n int) 
 	case p.kernel.Tiles && stride > 0:
 		p.kernel.PackPairs(dst, src, stride, n/p.group())
 	default:
-		p.kernel.Pack(dst, p.width(s), src, p.offs[:], n/2)
+		p.kernel.Pack(dst, p.width(s), src, p.offs[:], n/p.kernel.Values())
 	}
 }
 
 // depth returns the number of values of k in a block.
-func depth(k *simd.Kernel) int {
-	if k.Pairs {
-		return 2 * k.KC
-	}
-	return k.KC
-}
+func depth(k *simd.Kernel) int { return k.KC * k.Values() }
 
 // words returns the number of words (steps of the kernel along k) for n values of k.
 func words(k *simd.Kernel, n int) int {
+	w := ceilDiv(n, k.Values())
 	if k.Tiles {
-		return roundUp((n+1)/2, simd.TileWords)
+		return roundUp(w, simd.TileWords)
 	}
-	if k.Pairs {
-		return (n + 1) / 2
-	}
-	return n
+	return w
 }
 
 // panelWords returns words(k, n), rounded up to what packing in groups can write.
@@ -111,15 +113,18 @@ func (d *dense) at(row, k int) unsafe.Pointer {
 	return unsafe.Add(d.base, row*d.stride+d.dtype.Bytes(k))
 }
 
-// populate reads the pages of rows rows from row on (see populate in huge_linux.go) if these have at least 64 KB.
-func (d *dense) populate(row, rows int) {
+// populate implements weights.
+func (d *dense) populate(row, rows int) { populatePages(d.at(row, 0), rows*d.stride) }
+
+// populatePages reads the pages that lie in sizeBytes of memory from base on.
+func populatePages(base unsafe.Pointer, sizeBytes int) {
 	const page = 4096
 	// The end is a number, not a pointer: behind the last row it would point into memory of something else.
-	from := uintptr(d.at(row, 0))
-	to := from + uintptr(rows*d.stride)
+	from := uintptr(base)
+	to := from + uintptr(sizeBytes)
 	skip := -from & (page - 1)
 	if size := int(to-from-skip) &^ (page - 1); to > from+skip && size >= 16*page {
-		populate(unsafe.Slice((*byte)(unsafe.Add(d.at(row, 0), skip)), size))
+		populate(unsafe.Slice((*byte)(unsafe.Add(base, skip)), size))
 	}
 }
 

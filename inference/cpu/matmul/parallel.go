@@ -63,7 +63,7 @@ var workspaces = sync.Pool{New: func() any { return new(workspace) }}
 var shared = sync.Pool{New: func() any { return new([]float32) }}
 
 // grow returns *s with length n. Its contents are undefined.
-func grow[T float32 | uint16](s *[]T, n int) []T {
+func grow[T float32 | uint16 | int16 | int8](s *[]T, n int) []T {
 	if cap(*s) < n {
 		*s = newBuffer[T](n)
 	}
@@ -77,7 +77,7 @@ func grow[T float32 | uint16](s *[]T, n int) []T {
 const hugePage = 2 << 20
 
 // newBuffer returns a slice of at least n values.
-func newBuffer[T float32 | uint16](n int) []T {
+func newBuffer[T float32 | uint16 | int16 | int8](n int) []T {
 	size := int(unsafe.Sizeof(*new(T)))
 	if n*size < hugePage/10 {
 		return make([]T, n)

@@ -11,8 +11,8 @@ const (
 	tileChunk = 24
 )
 
-// tiles multiplies all of B by the packed panels of A. from is the first row of the panels in A.
-func (p *product) tiles(packed []float32, from, panels int, b *dense) {
+// tiles is multiply for a kernel with Tiles.
+func (p *product) tiles(packed []float32, from, panels int, b weights) {
 	rows := tilePanels * p.kernel.MR
 	strips := ceilDiv(p.n, rows)
 	chunks := ceilDiv(panels, tileChunk)
@@ -37,7 +37,7 @@ func (p *product) tiles(packed []float32, from, panels int, b *dense) {
 type tileTask struct {
 	*product
 	packed []float32
-	b      *dense
+	b      weights
 	// panels is the number of packed panels of A, and from the first of their rows.
 	panels, from int
 	// first and last delimit the panels of A of this task.
@@ -103,6 +103,6 @@ func (t *tileTask) finish(ws *workspace, c []float32, row int) {
 		t.kernel.TransposeTile(lines[j*side:], pitch, c[j*side*side:])
 	}
 	for i := range rows {
-		t.ep.apply(ws, t.dst, row+i, t.row, lines[i*pitch:i*pitch+t.rows])
+		t.store(ws, row+i, t.row, lines[i*pitch:i*pitch+t.rows])
 	}
 }
