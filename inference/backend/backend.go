@@ -19,7 +19,9 @@ import (
 // not match are a bug of the calling stage: an operation panics, or keeps an error if only a GPU launcher checks them.
 //
 // Operands may be views with a row stride. A destination must not overlap an operand unless the operation allows it.
-// Arithmetic is float32 for all storage formats; a result is rounded once, when it is stored.
+// Arithmetic is float32 for all storage formats; a result is rounded once, when it is stored. A backend that computes in
+// int8 differs in the products of Linear and SwiGLU with weights of int8 that have a scale for each row or one scale: it
+// rotates the rows of x as the weights are, quantises each with a scale of its own, and sums integers exactly.
 type Backend interface {
 	// Name returns the name of the backend and its device, such as "CPU (AVX2)", for people and for pictures' metadata.
 	Name() string
@@ -48,6 +50,9 @@ type Backend interface {
 	Network(name string)
 	// Weight makes a tensor of a checkpoint usable by this backend. t.Data must stay valid until Close.
 	Weight(t tensor.Tensor) (Weight, error)
+	// LinearWeight is like Weight for a matrix that only Linear and SwiGLU read, and whose network keeps its quality with
+	// weights of int8. A backend that computes in int8 may quantise it, when it is first used.
+	LinearWeight(t tensor.Tensor) (Weight, error)
 	// Table is like Weight for a matrix that only Embedding reads, a few rows at a time. A backend may leave it in the
 	// checkpoint's file.
 	Table(t tensor.Tensor) (Weight, error)

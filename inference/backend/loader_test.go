@@ -39,6 +39,8 @@ func (shelf) Weight(t tensor.Tensor) (Weight, error) {
 	return shelved(t.Shape), nil
 }
 
+func (s shelf) LinearWeight(t tensor.Tensor) (Weight, error) { return s.Weight(t) }
+
 func (s shelf) Table(t tensor.Tensor) (Weight, error) { return s.Weight(t) }
 
 func TestLoader(t *testing.T) {

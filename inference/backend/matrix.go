@@ -106,6 +106,11 @@ func NewLoader(b Backend, src tensor.Source) *Loader { return &Loader{b: b, src:
 // Get returns the weight called name, which must have the given shape and a float format.
 func (l *Loader) Get(name string, shape ...int) Weight { return l.onto(l.b.Weight, name, shape) }
 
+// Linear is like Get for a weight that the backend may quantise (see Backend.LinearWeight).
+func (l *Loader) Linear(name string, shape ...int) Weight {
+	return l.onto(l.b.LinearWeight, name, shape)
+}
+
 // Table is like Get for a weight that only Embedding reads.
 func (l *Loader) Table(name string, shape ...int) Weight { return l.onto(l.b.Table, name, shape) }
 
@@ -118,7 +123,7 @@ func (l *Loader) Host(name string, shape ...int) []float32 {
 	return t.Float32s()
 }
 
-// Err returns the first error of Get, Table and Host.
+// Err returns the first error of Get, Linear, Table and Host.
 func (l *Loader) Err() error { return l.err }
 
 func (l *Loader) onto(load func(tensor.Tensor) (Weight, error), name string, shape []int) (w Weight) {

@@ -25,6 +25,9 @@ type Backend struct {
 	err    error // the first error since Begin
 
 	pool pool
+	// ints is not nil if products with weights of int8 are computed in integers.
+	ints      *Int8
+	quantised quantisedWeights
 }
 
 var _ backend.Backend = (*Backend)(nil)
@@ -34,6 +37,22 @@ var _ backend.Backend = (*Backend)(nil)
 func New(activation tensor.DType) *Backend {
 	b := &Backend{activation: activation, pool: pool{used: map[*buffer]bool{}}}
 	b.Begin(context.Background())
+	return b
+}
+
+// Int8 says what a backend computes in int8.
+type Int8 struct {
+	// Quantise says that weights of LinearWeight in bfloat16, float16 and float32 are quantised when they are first used.
+	// Weights that are stored as int8 are used as they are in any case.
+	Quantise bool
+	// Release, unless nil, is called with the data of a weight that was quantised, which is not read again.
+	Release func(data []byte)
+}
+
+// NewInt8 is like New for a backend that computes products with weights of int8 in integers.
+func NewInt8(activation tensor.DType, options Int8) *Backend {
+	b := New(activation)
+	b.ints = &options
 	return b
 }
 
@@ -92,6 +111,7 @@ func (b *Backend) recoverFault(before bool) {
 func (b *Backend) Close() error {
 	b.detach()
 	b.pool.freeAll()
+	b.quantised.free()
 	return nil
 }
 

@@ -51,7 +51,11 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 			}
 		}
 	}
-	matmul.Linear(b.stop, out, operand(x), tensorOf(w), b.precision(), e)
+	if t, ok := b.int8Of(w); ok {
+		matmul.LinearInt8(b.stop, operand(x), matmul.Int8Product{Dst: out, Weight: t, Epilogue: e})
+	} else if !b.stop.Load() {
+		matmul.Linear(b.stop, out, operand(x), tensorOf(w), b.precision(), e)
+	}
 	if ep.QKNormRoPE.Cols > 0 {
 		b.qkNormRoPE(dst.ColRange(0, ep.QKNormRoPE.Cols), ep.QKNormRoPE)
 	}
@@ -85,7 +89,6 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 	}
 	defer b.recoverFault(debug.SetPanicOnFault(true))
 	out := operand(dst)
-	matmul.Linear(b.stop, out, operand(x), gate.(*weight).Tensor, b.precision(), matmul.Epilogue{})
 	store := func(row, col int, y, wide []float32) {
 		at := row*out.Stride + col
 		if out.BF16 == nil {
@@ -98,7 +101,21 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 		simd.SiLUMul(wide, wide, y)
 		simd.RoundBF16(g, wide)
 	}
-	matmul.Linear(b.stop, out, operand(x), up.(*weight).Tensor, b.precision(), matmul.Epilogue{Store: store})
+	gate8, ok := b.int8Of(gate)
+	if up8, both := b.int8Of(up); ok && both && gate8.Rotation() == up8.Rotation() {
+		matmul.LinearInt8(b.stop, operand(x), matmul.Int8Product{Dst: out, Weight: gate8},
+			matmul.Int8Product{Weight: up8, Epilogue: matmul.Epilogue{Store: store}})
+		return
+	}
+	b.Linear(dst, x, gate, backend.Epilogue{})
+	if b.stop.Load() {
+		return
+	}
+	if up8, ok := b.int8Of(up); ok {
+		matmul.LinearInt8(b.stop, operand(x), matmul.Int8Product{Weight: up8, Epilogue: matmul.Epilogue{Store: store}})
+	} else {
+		matmul.Linear(b.stop, out, operand(x), tensorOf(up), b.precision(), matmul.Epilogue{Store: store})
+	}
 }
 
 // Attention computes softmax(scale·q·kᵀ + mask)·v head by head.

@@ -14,6 +14,9 @@ type weight struct {
 	tensor.Tensor
 	mu   sync.Mutex
 	wide []float32 // the result of floats
+	// quantised is the weight of which this is rows [from, to), if that may be quantised.
+	quantised *quantisedWeight
+	from, to  int
 }
 
 // Network does nothing, since all weights stay in the checkpoint's mapping.
@@ -30,6 +33,16 @@ func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	return &weight{Tensor: t}, nil
 }
 
+// LinearWeight is the same as Weight for weights that are not to be quantised.
+func (b *Backend) LinearWeight(t tensor.Tensor) (backend.Weight, error) {
+	w, err := b.Weight(t)
+	if err == nil && b.ints != nil && b.ints.Quantise && canQuantise(t) {
+		own := w.(*weight)
+		own.quantised, own.from, own.to = &quantisedWeight{source: t}, 0, t.Shape[0]
+	}
+	return w, err
+}
+
 // Table is the same as Weight.
 func (b *Backend) Table(t tensor.Tensor) (backend.Weight, error) { return b.Weight(t) }
 
@@ -38,7 +51,9 @@ func (w *weight) Shape() []int { return w.Tensor.Shape }
 
 // Slice returns a view of rows [from, to) of the first dimension.
 func (w *weight) Slice(from, to int) backend.Weight {
-	return &weight{Tensor: w.Tensor.Slice(from, to)}
+	return &weight{
+		Tensor: w.Tensor.Slice(from, to), quantised: w.quantised, from: w.from + from, to: w.from + to,
+	}
 }
 
 // floats returns the values of a vector as float32. It keeps them, unless a fault ends the reading.

@@ -27,16 +27,16 @@ func (t *Transformer) loadDoubleStreamBlock(l *backend.Loader, i int) doubleStre
 	cfg, prefix := t.cfg, doubleBlockName(i)
 	d, mlp := cfg.Hidden(), cfg.MLPHidden()
 	qkv := func(q, k, v, normQ, normK string) (s stream) {
-		s.q, s.normQ = t.load(l, prefix+"attn."+q, d, d), l.Get(prefix+"attn."+normQ+".weight", cfg.HeadDim)
-		s.k, s.normK = t.load(l, prefix+"attn."+k, d, d), l.Get(prefix+"attn."+normK+".weight", cfg.HeadDim)
-		s.v = t.load(l, prefix+"attn."+v, d, d)
+		s.q, s.normQ = t.loadInBlock(l, prefix+"attn."+q, d, d), l.Get(prefix+"attn."+normQ+".weight", cfg.HeadDim)
+		s.k, s.normK = t.loadInBlock(l, prefix+"attn."+k, d, d), l.Get(prefix+"attn."+normK+".weight", cfg.HeadDim)
+		s.v = t.loadInBlock(l, prefix+"attn."+v, d, d)
 		return s
 	}
 	outAndMLP := func(s *stream, out, mlpName string) {
-		s.out = t.load(l, prefix+"attn."+out, d, d)
-		in := t.load(l, prefix+mlpName+".linear_in", 2*mlp, d)
+		s.out = t.loadInBlock(l, prefix+"attn."+out, d, d)
+		in := t.loadInBlock(l, prefix+mlpName+".linear_in", 2*mlp, d)
 		s.gate, s.up = in.slice(0, mlp), in.slice(mlp, 2*mlp)
-		s.down = t.load(l, prefix+mlpName+".linear_out", d, mlp)
+		s.down = t.loadInBlock(l, prefix+mlpName+".linear_out", d, mlp)
 	}
 	var block doubleStreamBlock
 	block.text = qkv("add_q_proj", "add_k_proj", "add_v_proj", "norm_added_q", "norm_added_k")

@@ -11,10 +11,17 @@ type linear struct {
 	from, to int    // rows of the weight
 }
 
-// load returns the weight called name, [rows, cols].
+// load returns the weight called name, [rows, cols], of a layer outside of the blocks: embedders, modulations and the
+// final layer, which are small, and through which everything goes.
 func (t *Transformer) load(l *backend.Loader, name string, rows, cols int) linear {
 	t.shapes[name] = [2]int{rows, cols}
 	return linear{l.Get(name+".weight", rows, cols), name, 0, rows}
+}
+
+// loadInBlock is load for a layer of a block, which a backend may quantise. docs/quality.md has what that costs.
+func (t *Transformer) loadInBlock(l *backend.Loader, name string, rows, cols int) linear {
+	t.shapes[name] = [2]int{rows, cols}
+	return linear{l.Linear(name+".weight", rows, cols), name, 0, rows}
 }
 
 // slice returns the rows [from, to). It returns the zero value if the weight could not be loaded.

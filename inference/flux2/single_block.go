@@ -25,8 +25,8 @@ func (t *Transformer) loadSingleStreamBlock(l *backend.Loader, i int) singleStre
 		normQ: l.Get(prefix+"norm_q.weight", cfg.HeadDim),
 		normK: l.Get(prefix+"norm_k.weight", cfg.HeadDim),
 	}
-	fused := t.load(l, prefix+"to_qkv_mlp_proj", 3*d+2*mlp, d)
-	block.out = t.load(l, prefix+"to_out", d, d+mlp)
+	fused := t.loadInBlock(l, prefix+"to_qkv_mlp_proj", 3*d+2*mlp, d)
+	block.out = t.loadInBlock(l, prefix+"to_out", d, d+mlp)
 	block.q, block.kv = fused.slice(0, d), fused.slice(d, 3*d)
 	block.gate, block.up = fused.slice(3*d, 3*d+mlp), fused.slice(3*d+mlp, 3*d+2*mlp)
 	return block

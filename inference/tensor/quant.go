@@ -19,6 +19,14 @@ type Quant struct {
 	Rotation int
 }
 
+// Rotation returns the rotation of t's quantisation, or 0 if it has none.
+func (t Tensor) Rotation() int {
+	if t.Quant == nil {
+		return 0
+	}
+	return t.Quant.Rotation
+}
+
 // slice returns the scales of rows [from, to).
 func (q *Quant) slice(from, to int) *Quant {
 	if q == nil {
@@ -171,4 +179,20 @@ func Rotate(x []float32, group int) {
 			x[i] *= norm
 		}
 	}
+}
+
+// maxRotation is the number of columns that ConvRot rotates together, if a row has that many.
+const maxRotation = 256
+
+// RotationFor returns the group in which rows of n values are rotated when they are quantised: the largest power of 4
+// that divides n and is at most 256, or 0 if that is 1.
+func RotationFor(n int) int {
+	group := 1
+	for group < maxRotation && n%(4*group) == 0 {
+		group *= 4
+	}
+	if group == 1 {
+		return 0
+	}
+	return group
 }

@@ -221,7 +221,7 @@ func (j Job) scalesOf(ctx context.Context, s *stack) (*scaling, error) {
 		GroupSize int    `json:"convrot_groupsize,omitempty"`
 	}{Format: "float8_e4m3fn"}
 	if j.Kind.DType == tensor.I8 {
-		scale.group = groupOf(s.rowValues())
+		scale.group = tensor.RotationFor(s.rowValues())
 		marker.Format, marker.ConvRot, marker.GroupSize = "int8_tensorwise", scale.group > 0, scale.group
 	}
 	err := chunked.Each(ctx, (rows+rowsAtOnce-1)/rowsAtOnce, func(_ *struct{}, i int) error {

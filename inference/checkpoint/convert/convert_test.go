@@ -177,7 +177,7 @@ func TestFormats(t *testing.T) {
 
 func TestGroups(t *testing.T) {
 	for row, want := range map[int]int{3072: 256, 9216: 256, 9728: 256, 192: 64, 96: 16, 288: 16, 100: 4, 6: 0} {
-		if have := groupOf(row); have != want {
+		if have := tensor.RotationFor(row); have != want {
 			t.Errorf("rows of %d: groups of %d, want %d", row, have, want)
 		}
 	}

@@ -125,18 +125,3 @@ func fallback(dtype tensor.DType, row int) tensor.DType {
 	}
 	return tensor.Q8_0
 }
-
-// maxGroup is the number of columns that ConvRot rotates together, if a row has that many.
-const maxGroup = 256
-
-// groupOf returns the largest power of 4 that divides a row and is at most maxGroup, or 0 if that is 1.
-func groupOf(row int) int {
-	group := 1
-	for group < maxGroup && row%(4*group) == 0 {
-		group *= 4
-	}
-	if group == 1 {
-		return 0
-	}
-	return group
-}

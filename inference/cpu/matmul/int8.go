@@ -35,11 +35,11 @@ func IsInt8(w tensor.Tensor) bool {
 // ComfyUI's kernels of int8_tensorwise (comfy_kitchen/tensor/int8_utils.py). A row with a NaN or an infinity gives NaN.
 func LinearInt8(stop *atomic.Bool, a Matrix, products ...Int8Product) {
 	a.check("linear of int8: input")
-	group := rotationOf(products[0].Weight)
+	group := products[0].Weight.Rotation()
 	list := make([]product, len(products))
 	for i, x := range products {
 		w, n := x.Weight, x.Weight.Shape[0]
-		if !IsInt8(w) || w.Shape[1] != a.Cols || len(w.Data) < n*a.Cols || rotationOf(w) != group ||
+		if !IsInt8(w) || w.Shape[1] != a.Cols || len(w.Data) < n*a.Cols || w.Rotation() != group ||
 			group > 1 && a.Cols%group != 0 {
 			panic(fmt.Sprintf("matmul: linear of int8: %s: %v %v of %d bytes, want int8 [N, %d], rotated by %d",
 				w.Name, w.DType, w.Shape, len(w.Data), a.Cols, group))
@@ -80,13 +80,6 @@ func LinearInt8(stop *atomic.Bool, a Matrix, products ...Int8Product) {
 			}
 		}
 	}
-}
-
-func rotationOf(w tensor.Tensor) int {
-	if w.Quant == nil {
-		return 0
-	}
-	return w.Quant.Rotation
 }
 
 // int8Scales are what turns the sums of a product of int8 into its result.
@@ -238,5 +231,17 @@ func copyRows[T int8 | int16](
 		}
 		clear(to)
 		p.offs[r] = r * stride * int(unsafe.Sizeof(all[0]))
+	}
+}
+
+// QuantiseRows stores rows [from, to) of a matrix src of BF16, F16 or F32 in the rows of dst, a matrix of int8 of the
+// same shape that has scales of rows, and a rotation.
+func QuantiseRows(dst, src tensor.Tensor, from, to int) {
+	cols := src.Shape[1]
+	d, wide := weightOperand(src, cols), make([]float32, cols)
+	for i := from; i < to; i++ {
+		d.widen(wide, i, 0)
+		row := dst.Data[i*cols : (i+1)*cols]
+		dst.Quant.Rows[i] = QuantiseRow(unsafe.Slice((*int8)(unsafe.Pointer(&row[0])), cols), wide, dst.Quant.Rotation)
 	}
 }

@@ -1,0 +1,244 @@
+package backendtest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+)
+
+// RunInt8 tests backends that compute in int8, and quantise weights of LinearWeight. Expected products are those of the
+// formula, with integers; where scales are 1, results must be equal to the bit, on every device.
+func RunInt8(t *testing.T, open func(t *testing.T) backend.Backend) {
+	for _, row := range []struct {
+		name string
+		test func(h *harness)
+	}{{"Exact", testInt8Exact}, {"Linear", testInt8Linear}, {"QKNormRoPE", testInt8Heads}, {"SwiGLU", testInt8SwiGLU}} {
+		t.Run(row.name, func(t *testing.T) {
+			b := open(t)
+			defer b.Close()
+			row.test(&harness{T: t, b: b, rng: rand.New(rand.NewPCG(3, 4))})
+		})
+	}
+}
+
+// int8Matrix is a weight of int8 as it is stored.
+func (h *harness) int8Matrix(n, k, group int) tensor.Tensor {
+	t := tensor.Tensor{Name: "w", DType: tensor.I8, Shape: []int{n, k}, Data: make([]byte, n*k), Scale: 1}
+	t.Quant = &tensor.Quant{Rotation: group, Rows: make([]float32, n)}
+	for i := range t.Data {
+		t.Data[i] = byte(h.rng.Uint32())
+	}
+	for i := range t.Quant.Rows {
+		t.Quant.Rows[i] = 0.001 + h.rng.Float32()/256
+	}
+	return t
+}
+
+// int8Product returns x·wᵀ by the formula: rows of x are rotated and rounded to int8 with scales of their own.
+func int8Product(x table, w tensor.Tensor) table {
+	n, k := w.Shape[0], w.Shape[1]
+	out := make(table, len(x))
+	for i, row := range x {
+		q, scale := quantise(flatten(table{row}), w.Rotation())
+		out[i] = make([]float64, n)
+		for j := range n {
+			sum := 0
+			for c, v := range q {
+				sum += v * int(int8(w.Data[j*k+c]))
+			}
+			out[i][j] = float64(sum) * float64(scale) * float64(w.Scale)
+			if w.Quant != nil && w.Quant.Rows != nil {
+				out[i][j] *= float64(w.Quant.Rows[j])
+			}
+		}
+	}
+	return out
+}
+
+// quantise rotates a row and rounds it to int8 (comfy_kitchen/tensor/int8_utils.py).
+func quantise(row []float32, group int) (q []int, scale float32) {
+	tensor.Rotate(row, group)
+	largest := 0.0
+	for _, v := range row {
+		largest = max(largest, math.Abs(float64(v)))
+	}
+	scale = max(float32(largest)/127, 1e-30)
+	for _, v := range row {
+		q = append(q, int(max(-128, min(127, math.RoundToEven(float64(v/scale))))))
+	}
+	return q, scale
+}
+
+// testInt8Exact multiplies integers with scales of 1. A group of a rotated row has one value that is not zero, so that
+// its rotation is exact in bfloat16, too. The sums are below 2^24, so that float32 holds them.
+func testInt8Exact(h *harness) {
+	for _, s := range []struct{ m, n, k, group int }{
+		{1, 5, 64, 0}, {33, 70, 100, 0}, {70, 33, 1024, 0}, {40, 130, 2048, 256}, {7, 64, 192, 64}, {5, 3, 1, 0},
+	} {
+		w := h.int8Matrix(s.n, s.k, s.group)
+		for i := range w.Quant.Rows {
+			w.Quant.Rows[i] = 1
+		}
+		x := make(table, s.m)
+		for i := range x {
+			row := make([]float32, s.k)
+			group := max(s.group, 1)
+			for at := 0; at < s.k; at += group {
+				v := float32(h.rng.IntN(255) - 127)
+				if at == 0 {
+					v = 127
+				}
+				row[at+h.rng.IntN(group)] = v
+			}
+			tensor.Rotate(row, s.group)
+			for _, v := range row {
+				x[i] = append(x[i], float64(v))
+			}
+		}
+		weight, err := h.b.Weight(w)
+		if err != nil {
+			h.Fatal(err)
+		}
+		dst := h.b.Alloc(s.m, s.n, tensor.F32)
+		h.b.Linear(dst, h.upload(x).Matrix, weight, backend.Epilogue{})
+		have := make([]float32, s.m*s.n)
+		h.b.Download(have, dst)
+		if err := h.b.Sync(); err != nil {
+			h.Fatal(err)
+		}
+		for i, want := range flatten(int8Product(x, w)) {
+			if have[i] != want {
+				h.Fatalf("%+v: [%d,%d] is %v, want %v to the bit", s, i/s.n, i%s.n, have[i], want)
+			}
+		}
+	}
+}
+
+// int8Weights returns a weight of int8 as it is stored, and one in bfloat16 that the backend quantises.
+func (h *harness) int8Weights(n, k, group int) []tensor.Tensor {
+	plain := tensor.Tensor{Name: "w", DType: tensor.BF16, Shape: []int{n, k}, Scale: 1}
+	for range n * k {
+		v := tensor.F32ToBF16(float32(h.rng.NormFloat64() / 4))
+		plain.Data = append(plain.Data, byte(v), byte(v>>8))
+	}
+	return []tensor.Tensor{h.int8Matrix(n, k, group), plain}
+}
+
+// load makes a weight of int8Weights usable, and returns it with the matrix of int8 that it is.
+func (h *harness) load(t tensor.Tensor) (backend.Weight, tensor.Tensor) {
+	w, err := h.b.LinearWeight(t)
+	if err != nil {
+		h.Fatal(err)
+	}
+	if t.DType == tensor.I8 {
+		return w, t
+	}
+	rows, cols := t.Shape[0], t.Shape[1]
+	q := tensor.Tensor{DType: tensor.I8, Shape: t.Shape, Scale: 1}
+	q.Quant = &tensor.Quant{Rotation: tensor.RotationFor(cols)}
+	values := t.Float32s()
+	for i := range rows {
+		row, scale := quantise(values[i*cols:(i+1)*cols], q.Quant.Rotation)
+		for _, v := range row {
+			q.Data = append(q.Data, byte(v))
+		}
+		q.Quant.Rows = append(q.Quant.Rows, scale)
+	}
+	return w, q
+}
+
+func testInt8Linear(h *harness) {
+	for _, s := range []struct{ m, n, k, group int }{
+		{3, 7, 1, 0}, {1, 257, 144, 16}, {5, 7, 4, 4}, {33, 96, 768, 256}, {100, 63, 2112, 64},
+	} {
+		for _, t := range h.int8Weights(s.n, s.k, s.group) {
+			name := fmt.Sprintf("%+v, %v", s, t.DType)
+			w, q := h.load(t)
+			x := h.table(s.m, s.k)
+			y := int8Product(x, q)
+			dst := h.view(s.m, s.n)
+			h.b.Linear(dst.Matrix, h.upload(x).Matrix, w, backend.Epilogue{})
+			h.check(name, dst, y)
+
+			bias, biases := h.weight(tensor.F32, s.n)
+			old, gate := h.table(s.m, s.n), h.table(1, s.n)[0]
+			dst = h.upload(old)
+			h.b.Linear(dst.Matrix, h.upload(x).Matrix, w, backend.Epilogue{Bias: bias, Add: true, Gate: h.vector(gate)})
+			h.check(name+", bias and gated residual", dst, each(s.m, s.n, func(i, j int) float64 {
+				return old[i][j] + gate[j]*(y[i][j]+biases[j])
+			}))
+
+			dst = h.view(s.m, s.n)
+			h.b.Linear(dst.Matrix, h.upload(x).Matrix, w, backend.Epilogue{SiLU: true})
+			h.check(name+", SiLU", dst, each(s.m, s.n, func(i, j int) float64 { return silu(y[i][j]) }))
+
+			from, to := s.n/3, s.n-s.n/4
+			dst = h.view(s.m, to-from)
+			h.b.Linear(dst.Matrix, h.upload(x).Matrix, w.Slice(from, to), backend.Epilogue{})
+			h.check(name+", sliced", dst, int8Product(x, q.Slice(from, to)))
+		}
+	}
+}
+
+// testInt8Heads has one head of 16 columns for each row, and others behind them.
+func testInt8Heads(h *harness) {
+	const rows, d, others, k, eps = 33, 16, 24, 256, 1e-6
+	x, angles := h.table(rows, k), h.table(rows, d/2)
+	gain, gains := h.weight(tensor.BF16, d)
+	rope := backend.RoPE{Cos: h.b.Alloc(rows, d/2, tensor.F32), Sin: h.b.Alloc(rows, d/2, tensor.F32)}
+	h.b.Upload(rope.Cos, flatten(each(rows, d/2, func(i, j int) float64 { return math.Cos(angles[i][j]) })))
+	h.b.Upload(rope.Sin, flatten(each(rows, d/2, func(i, j int) float64 { return math.Sin(angles[i][j]) })))
+	for _, t := range h.int8Weights(d+others, k, 64) {
+		w, q := h.load(t)
+		y := int8Product(x, q)
+		want := each(rows, d+others, func(i, j int) float64 {
+			if j >= d {
+				return y[i][j]
+			}
+			mean, variance := moments(y[i][:d])
+			norm := func(c int) float64 { return y[i][c] / math.Sqrt(variance+mean*mean+eps) * gains[c] }
+			sn, cs := math.Sincos(angles[i][j/2])
+			if j%2 == 0 {
+				return norm(j)*cs - norm(j+1)*sn
+			}
+			return norm(j)*cs + norm(j-1)*sn
+		})
+		dst := h.view(rows, d+others)
+		h.b.Linear(dst.Matrix, h.upload(x).Matrix, w, backend.Epilogue{
+			QKNormRoPE: backend.QKNormRoPE{Cols: d, Weight: gain, Eps: eps, RoPE: rope},
+		})
+		// Where a backend runs QKNormRoPE after the product, the product is rounded before it.
+		h.checkWithin(t.DType.String(), dst, want, 2*h.tolerance())
+	}
+}
+
+func testInt8SwiGLU(h *harness) {
+	for _, s := range []struct{ m, n, k int }{{1, 3, 16}, {70, 48, 320}} {
+		x := h.table(s.m, s.k)
+		for _, both := range h.int8Weights(2*s.n, s.k, 16) {
+			w, q := h.load(both)
+			y := int8Product(x, q)
+			want := each(s.m, s.n, func(i, j int) float64 { return silu(y[i][j]) * y[i][j+s.n] })
+			dst := h.view(s.m, s.n)
+			h.b.SwiGLU(dst.Matrix, h.upload(x).Matrix, w.Slice(0, s.n), w.Slice(s.n, 2*s.n))
+			// A backend may round one of the two products before it multiplies them.
+			h.checkWithin(fmt.Sprintf("%+v, %v", s, both.DType), dst, want, 2*h.tolerance())
+		}
+		// One of the two may be a weight in another format.
+		w, q := h.load(h.int8Matrix(s.n, s.k, 16))
+		up, ups := h.weight(tensor.BF16, s.n, s.k)
+		g, u := int8Product(x, q), product(x, ups, s.n)
+		dst := h.view(s.m, s.n)
+		h.b.SwiGLU(dst.Matrix, h.upload(x).Matrix, w, up)
+		h.checkWithin(fmt.Sprintf("%+v, mixed", s), dst,
+			each(s.m, s.n, func(i, j int) float64 { return silu(g[i][j]) * u[i][j] }), 2*h.tolerance())
+		dst = h.view(s.m, s.n)
+		h.b.SwiGLU(dst.Matrix, h.upload(x).Matrix, up, w)
+		h.checkWithin(fmt.Sprintf("%+v, mixed the other way round", s), dst,
+			each(s.m, s.n, func(i, j int) float64 { return silu(u[i][j]) * g[i][j] }), 2*h.tolerance())
+	}
+}

@@ -1,0 +1,97 @@
+package cpu
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/cpu/matmul"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+)
+
+// quantisedWeight is a weight that is quantised when it is first used.
+type quantisedWeight struct {
+	source tensor.Tensor
+	mu     sync.Mutex
+	data   []byte         // of the result; a run that was stopped leaves it to the next one
+	result *tensor.Tensor // nil before
+}
+
+// quantisedWeights holds the memory of all quantised weights, which are mappings of their own.
+type quantisedWeights struct {
+	mu     sync.Mutex
+	mapped [][]byte
+}
+
+func (q *quantisedWeights) alloc(sizeBytes int) ([]byte, error) {
+	m, err := mapMemory(sizeBytes)
+	if err == nil {
+		q.mu.Lock()
+		q.mapped = append(q.mapped, m)
+		q.mu.Unlock()
+	}
+	return m, err
+}
+
+func (q *quantisedWeights) free() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, m := range q.mapped {
+		unmapMemory(m)
+	}
+	q.mapped = nil
+}
+
+// canQuantise reports whether a weight can be quantised without a second rounding.
+func canQuantise(t tensor.Tensor) bool {
+	return len(t.Shape) == 2 && t.Shape[0] > 0 && t.Shape[1] > 0 && t.Quant == nil &&
+		(t.DType == tensor.BF16 || t.DType == tensor.F16 || t.DType == tensor.F32)
+}
+
+// int8Of returns a weight of int8, as it is stored or quantised now, if products with it are computed in integers.
+// After an error of the quantisation, which stops the backend, ok is false.
+func (b *Backend) int8Of(w backend.Weight) (t tensor.Tensor, ok bool) {
+	own, isOwn := w.(*weight)
+	switch {
+	case b.ints == nil || !isOwn:
+		return t, false
+	case own.quantised != nil:
+		if t, ok = b.quantise(own.quantised); ok {
+			t = t.Slice(own.from, own.to)
+		}
+		return t, ok
+	}
+	return own.Tensor, matmul.IsInt8(own.Tensor)
+}
+
+// quantise returns the quantised weight. ok is false if it stopped.
+func (b *Backend) quantise(q *quantisedWeight) (t tensor.Tensor, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.result != nil {
+		return *q.result, true
+	}
+	rows, cols := q.source.Shape[0], q.source.Shape[1]
+	if q.data == nil {
+		var err error
+		if q.data, err = b.quantised.alloc(rows * cols); err != nil {
+			b.fail(fmt.Errorf("cpu: %s: %d MB of memory for int8: %w", q.source.Name, rows*cols>>20, err))
+			return t, false
+		}
+	}
+	t = tensor.Tensor{
+		Name: q.source.Name, DType: tensor.I8, Shape: q.source.Shape, Data: q.data, Scale: 1,
+		Quant: &tensor.Quant{Rows: make([]float32, rows), Rotation: tensor.RotationFor(cols)},
+	}
+	b.parallel(rows, rowGrain(cols), func(from, to int) {
+		matmul.QuantiseRows(t, q.source, from, to)
+	})
+	if b.stop.Load() {
+		return t, false
+	}
+	if b.ints.Release != nil {
+		b.ints.Release(q.source.Data)
+	}
+	q.result = &t
+	return t, true
+}
