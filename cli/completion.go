@@ -298,7 +298,11 @@ func values(v *kong.Value) (kind, words string) {
 		}
 		return "words", join(list...)
 	case "precision":
-		return "words", join(string(inference.PrecisionAuto), string(inference.Float32), string(inference.BF16))
+		var list []string
+		for _, p := range inference.Precisions {
+			list = append(list, string(p))
+		}
+		return "words", join(list...)
 	case "variant":
 		return "words", join(string(inference.Distilled), string(inference.Base))
 	case "model":

@@ -99,14 +99,14 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 
 // processorRate returns a line about one path of the processor.
 func processorRate(r inference.ProcessorRate) string {
-	format, used := "float32", ""
-	if r.BF16 {
-		format = "bf16"
+	unit, used := "GFLOP/s", ""
+	if r.Format == inference.Int8 {
+		unit = "Gop/s"
 	}
 	if r.Used {
 		used = ", the one in use"
 	}
-	return fmt.Sprintf("%s: %.0f GFLOP/s a thread in %s%s", r.Path, r.GFLOPS, format, used)
+	return fmt.Sprintf("%s: %.0f %s a thread in %s%s", r.Path, r.GFLOPS, unit, r.Format, used)
 }
 
 func printRows(w io.Writer, rows [][2]string) error {

@@ -16,8 +16,9 @@ var helpTexts = kong.Vars{
 	"quality_size_help": "Size of the pictures. Default: the square that the first model was trained on.",
 	"to_help": "The kind of the large matrices: Q8_0, Q6_K, Q4_K or Q4_0 (a GGUF file), fp8, or int8 (with ConvRot). " +
 		"Norms, embedders and the final layer stay as they are.",
-	"weighted_help":  "Search for the scales with the least weighted error. Default for Q6_K and Q4_K.",
-	"precision_help": "auto, float32 (exact) or bf16 (as models usually run). Default: auto.",
+	"weighted_help": "Search for the scales with the least weighted error. Default for Q6_K and Q4_K.",
+	"precision_help": "auto, float32 (exact), bf16 (as models usually run) or int8 (on a processor: faster, with less " +
+		"memory, and less exact). Default: auto.",
 	"aspect_help": "The shape of the picture: square, landscape (default), portrait, photo, photo_v, standard, " +
 		"standard_v, wide, a ratio such as 16:9 for the nearest of these shapes, or match for the size of image 1.",
 	"seed_help": "The same seed gives the same picture; -1 is random. Default: random.",

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
 	"github.com/kleinbild/kleinbild/inference/cpu"
 	"github.com/kleinbild/kleinbild/inference/cuda"
 	"github.com/kleinbild/kleinbild/inference/tensor"
@@ -30,13 +31,20 @@ type Precision string
 
 const (
 	// PrecisionAuto is BF16 on graphics cards, and on a processor whose bfloat16 products were measured to be clearly
-	// faster than its float32 products; otherwise it is Float32.
+	// faster than its float32 products; otherwise it is Float32. If the model's weights are stored as int8, it is Int8 on
+	// a processor whose int8 products are clearly faster still.
 	PrecisionAuto Precision = "auto"
 	// Float32 computes as the reference's float32 run does.
 	Float32 Precision = "float32"
 	// BF16 rounds activations as the reference's usual bfloat16 run does.
 	BF16 Precision = "bf16"
+	// Int8 computes products with weights of int8 in integers, on a processor. It quantises the weights of the
+	// transformer's blocks if they are bfloat16, float16 or float32. All else is computed as PrecisionAuto would.
+	Int8 Precision = "int8"
 )
+
+// Precisions are the names of all precisions.
+var Precisions = []Precision{PrecisionAuto, Float32, BF16, Int8}
 
 // ParseDevice accepts "", which means DeviceAuto.
 func ParseDevice(name string) (Device, error) {
@@ -54,14 +62,17 @@ func ParsePrecision(name string) (Precision, error) {
 	switch p := Precision(name); p {
 	case "":
 		return PrecisionAuto, nil
-	case PrecisionAuto, Float32, BF16:
+	case PrecisionAuto, Float32, BF16, Int8:
 		return p, nil
 	}
-	return "", fmt.Errorf("precision %q, want auto, float32 or bf16", name)
+	return "", fmt.Errorf("precision %q, want auto, float32, bf16 or int8", name)
 }
 
 // ErrNoCUDA is wrapped by the error of Open if DeviceCUDA is asked for and no graphics card can be used.
 var ErrNoCUDA = errors.New("device cuda")
+
+// ErrNoInt8 is wrapped by the error of Open if Int8 is asked for on a device that cannot compute in it.
+var ErrNoInt8 = errors.New("it computes in bf16; int8 is computed on processors only")
 
 // ErrNoFloat32 is wrapped by the error of Open if Float32 is asked for on a device that computes only in bf16.
 var ErrNoFloat32 = errors.New("it computes in bf16, not in float32")
@@ -69,9 +80,9 @@ var ErrNoFloat32 = errors.New("it computes in bf16, not in float32")
 // noDriverNotice lacks the places where the driver's library was searched for, which doctor shows.
 var noDriverNotice = fmt.Sprintf("computing on the processor: %v", cu.ErrNoDriver)
 
-// openBackend chooses and opens the backend for opts; nothing else chooses one. p is the precision that it computes in.
-// The notices say why a graphics card is not used.
-func openBackend(opts Options) (b backend.Backend, p Precision, notices []string, err error) {
+// openBackend chooses and opens the backend for opts and a checkpoint; nothing else chooses one. p is the precision that
+// it computes in. The notices say why a graphics card is not used, or why int8 changes nothing.
+func openBackend(opts Options, ckpt *checkpoint.Checkpoint) (b backend.Backend, p Precision, notices []string, err error) {
 	device, err := ParseDevice(string(opts.Device))
 	if err != nil {
 		return nil, "", nil, err
@@ -90,6 +101,9 @@ func openBackend(opts Options) (b backend.Backend, p Precision, notices []string
 		if precision == Float32 {
 			return nil, "", nil, fmt.Errorf("device %s: %w, want bf16 or auto", device, ErrNoFloat32)
 		}
+		if precision == Int8 {
+			return nil, "", nil, fmt.Errorf("device %s: %w, want bf16 or auto", device, ErrNoInt8)
+		}
 		if device == DeviceSim {
 			b, err = openCUDA(cmp.Or(opts.sim, &sim))
 		} else if b, err = openCUDA(&gpu); err != nil {
@@ -104,26 +118,45 @@ func openBackend(opts Options) (b backend.Backend, p Precision, notices []string
 			break
 		}
 		if b, err = openCUDA(&gpu); err == nil {
-			return b, BF16, nil, nil
+			if precision == Int8 {
+				notices = []string{"the graphics card computes in bf16: int8 is computed on processors only (--device cpu)"}
+			}
+			return b, BF16, notices, nil
 		}
 		notices = []string{fmt.Sprintf("computing on the processor: %v", err)}
 		if errors.Is(err, cu.ErrNoDriver) {
 			notices = []string{noDriverNotice}
 		}
 	}
-	if _, err := processorPath(); err != nil {
+	rates, err := processorPath()
+	if err != nil {
 		return nil, "", nil, err
 	}
-	if precision == PrecisionAuto {
-		precision = Float32
-		if cpu.Current().MultipliesBF16() {
-			precision = BF16
-		}
+	b, p, more := openProcessor(precision, ckpt, rates)
+	return b, p, append(notices, more...), nil
+}
+
+// openProcessor opens the processor's backend.
+func openProcessor(
+	precision Precision, ckpt *checkpoint.Checkpoint, rates pathRates,
+) (b backend.Backend, p Precision, notices []string) {
+	activation, auto := tensor.F32, Float32
+	if precision == BF16 || precision != Float32 && cpu.Current().MultipliesBF16() {
+		activation, auto = tensor.BF16, BF16
 	}
-	if precision == BF16 {
-		return cpu.New(tensor.BF16), precision, notices, nil
+	stored := ckpt.Transformer.HasFormat("", tensor.I8) || ckpt.TextEncoder.HasFormat("", tensor.I8)
+	// The blocks of the transformer are what is quantised.
+	switch {
+	case precision == Int8 && !stored &&
+		!ckpt.Transformer.HasFormat("transformer_blocks.", tensor.BF16, tensor.F16, tensor.F32):
+		notices = append(notices, fmt.Sprintf("int8 takes weights of bf16, f16, f32 and int8: those of this model are %s, "+
+			"and are computed in %s", ckpt.Transformer.Formats(), auto))
+	case precision == Int8:
+		return cpu.NewInt8(activation, cpu.Int8{Quantise: true, Release: ckpt.Transformer.ReleaseData}), Int8, nil
+	case precision == PrecisionAuto && stored && rates.int8IsFaster():
+		return cpu.NewInt8(activation, cpu.Int8{}), Int8, nil
 	}
-	return cpu.New(tensor.F32), precision, notices, nil
+	return cpu.New(activation), auto, notices
 }
 
 // gpu and sim are the options for the graphics card and for the software device. The margin of memory is for compiled

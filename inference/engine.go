@@ -187,7 +187,7 @@ func find(ctx context.Context, opts Options) (found checkpoint.Choice, missing *
 }
 
 func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
-	b, precision, fallBack, err := openBackend(opts)
+	b, precision, fallBack, err := openBackend(opts, ckpt)
 	if err != nil {
 		return nil, err
 	}

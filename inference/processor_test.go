@@ -23,20 +23,24 @@ func TestRatesAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	paths := []cpu.Path{plain, fast}
+	int8Paths := []cpu.Int8Path{cpu.Int8Paths()[0]}
 	measured := 0
-	rates := func(f32, bf16 float64) func() []cpu.Rate {
-		return func() []cpu.Rate {
+	rates := func(f32, bf16 float64) func() pathRates {
+		return func() pathRates {
 			measured++
-			return []cpu.Rate{{Level: plain, FLOPS: f32}, {Level: fast, FLOPS: bf16}}
+			return pathRates{
+				[]cpu.Rate{{Level: plain, FLOPS: f32}, {Level: fast, FLOPS: bf16}},
+				[]cpu.Int8Rate{{Path: int8Paths[0], OPS: 1}},
+			}
 		}
 	}
-	name := ratesFile(dir, "two", paths)
+	name := ratesFile(dir, "two", paths, int8Paths)
 	for _, c := range []struct {
 		name      string
 		before    func()
 		model     string
 		paths     []cpu.Path
-		measure   func() []cpu.Rate
+		measure   func() pathRates
 		measured  int
 		want      cpu.Path
 		wantRates int
@@ -47,12 +51,12 @@ func TestRatesAreKept(t *testing.T) {
 		{"the first one again", nil, "one", paths, rates(2e11, 1e11), 0, fast, 2},
 		{"a path has gone", nil, "two", paths[:1], rates(1, 1), 0, plain, 1},
 		{"broken file", func() {
-			os.WriteFile(name, []byte(`{"Version":1,"Processor":"two","Rates":[{"Level":"SSE"`),
+			os.WriteFile(name, []byte(`{"Version":2,"Processor":"two","Rates":[{"Level":"SSE"`),
 				0o644)
 		},
 			"two", paths, rates(1e11, 2e11), 1, fast, 2},
 		{"rates of nothing", func() {
-			os.WriteFile(name, []byte(`{"Version":1,"Processor":"two","Rates":[{"Level":"AVX-512"},{"Level":"AVX512-BF16"}]}`),
+			os.WriteFile(name, []byte(`{"Version":2,"Processor":"two","Rates":[{"Level":"AVX-512"},{"Level":"AVX512-BF16"}],"Int8":[{"Path":"generic","OPS":1}]}`),
 				0o644)
 		}, "two", paths, rates(2e11, 1e11), 1, plain, 2},
 	} {
@@ -60,9 +64,9 @@ func TestRatesAreKept(t *testing.T) {
 			c.before()
 		}
 		measured = 0
-		got := ratesOf(dir, c.model, c.paths, c.measure)
-		if measured != c.measured || len(got) != c.wantRates || cpu.Fastest(got) != c.want {
-			t.Errorf("%s: measured %d times, %v, path %v; want %d times, %v", c.name, measured, got, cpu.Fastest(got),
+		got := ratesOf(dir, c.model, c.paths, int8Paths, c.measure)
+		if measured != c.measured || len(got.Float) != c.wantRates || cpu.Fastest(got.Float) != c.want || len(got.Int8) != 1 {
+			t.Errorf("%s: measured %d times, %v, path %v; want %d times, %v", c.name, measured, got, cpu.Fastest(got.Float),
 				c.measured, c.want)
 		}
 	}
@@ -71,7 +75,7 @@ func TestRatesAreKept(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := ratesOf(file, "one", paths, rates(1, 2)); len(got) != 2 {
+	if got := ratesOf(file, "one", paths, int8Paths, rates(1, 2)); len(got.Float) != 2 {
 		t.Errorf("without a folder: %v", got)
 	}
 }
@@ -82,17 +86,18 @@ func TestPrecisionFollowsPath(t *testing.T) {
 	if _, err := processorPath(); err != nil {
 		t.Fatal(err)
 	}
+	demo := openEngine(t, "demo", DeviceCPU, Float32).ckpt
 	for _, path := range cpu.Paths() {
 		restore, err := cpu.Use(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[Precision]Precision{PrecisionAuto: Float32, Float32: Float32, BF16: BF16}
+		want := map[Precision]Precision{PrecisionAuto: Float32, Float32: Float32, BF16: BF16, Int8: Int8}
 		if path.MultipliesBF16() {
 			want[PrecisionAuto] = BF16
 		}
 		for asked, want := range want {
-			b, got, _, err := openBackend(Options{Device: DeviceCPU, Precision: asked})
+			b, got, _, err := openBackend(Options{Device: DeviceCPU, Precision: asked}, demo)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -110,11 +115,12 @@ func TestPrecisionFollowsPath(t *testing.T) {
 }
 
 func TestChosenPath(t *testing.T) {
-	rates := []cpu.Rate{{Level: cpu.Paths()[0], FLOPS: 1}}
+	fastest := cpu.Paths()[0]
 	for name, want := range map[string]string{
-		"": cpu.Paths()[0].String(), "generic": "generic", "Generic": "generic", "SSE2": "", "AMX ": "",
+		"": fastest.String(), "generic": "generic", "Generic": "generic", "SSE2": "", "AMX ": "",
 	} {
-		got, err := chosenPath(rates, name)
+		t.Setenv(pathVariable, name)
+		got, err := chosen(pathVariable, fastest, cpu.ParsePath, cpu.Use)
 		if want == "" {
 			if err == nil || !strings.Contains(err.Error(), pathVariable) {
 				t.Errorf("%q: %v, %v; want an error that names $%s", name, got, err, pathVariable)

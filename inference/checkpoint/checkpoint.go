@@ -58,6 +58,13 @@ func (c Component) Release() {
 	}
 }
 
+// ReleaseData removes the data of a weight from the resident memory. It stays valid.
+func (c Component) ReleaseData(data []byte) {
+	for _, f := range c.set.Files() {
+		f.ReleaseRange(data)
+	}
+}
+
 // ModelIndex holds the settings in model_index.json.
 type ModelIndex struct {
 	// IsDistilled is nil if the key is missing, and for single files. The reference takes a missing key as false.

@@ -12,6 +12,22 @@ import (
 // shownFormats is the number of formats that Formats returns at most.
 const shownFormats = 4
 
+// HasFormat reports whether one of the component's matrices whose Diffusers names contain part is stored in one of the
+// formats.
+func (c Component) HasFormat(part string, formats ...tensor.DType) bool {
+	w, ok := c.Source.(*weights)
+	if !ok {
+		return false
+	}
+	for name, r := range w.refs {
+		stat, err := w.set.Stat(r.name)
+		if err == nil && len(stat.Shape) == 2 && slices.Contains(formats, stat.DType) && strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
+}
+
 // Formats returns the formats of the component's weights for people, such as "Q4_K, Q6_K, F32": those that take most of
 // the file first.
 func (c Component) Formats() string {

@@ -40,6 +40,11 @@ func Peak(bf16 bool, limit time.Duration) float64 {
 	if bf16 {
 		f = simd.PeakBF16
 	}
+	return peakOf(f, limit)
+}
+
+// peakOf returns the highest rate of f, which returns the number of operations that it executes, on all threads.
+func peakOf(f func(n int) int, limit time.Duration) float64 {
 	best := 0.0
 	for range 3 {
 		done := make([]int, runtime.GOMAXPROCS(0))
@@ -61,6 +66,35 @@ func Peak(bf16 bool, limit time.Duration) float64 {
 	}
 	return best
 }
+
+// An Int8Path is an instruction set with which products of int8 are computed. All of them give the same bits. An
+// Int8Rate is the speed of one on one thread.
+type (
+	Int8Path = simd.Int8Path
+	Int8Rate = simd.Int8Rate
+)
+
+// Int8Paths returns the paths for int8 that this processor has.
+func Int8Paths() []Int8Path { return simd.Int8Paths() }
+
+// MeasureInt8 measures the rate of each of Int8Paths, which takes about a millisecond for each.
+func MeasureInt8() []Int8Rate { return simd.MeasureInt8() }
+
+// FastestInt8 returns the rate of the fastest path.
+func FastestInt8(rates []Int8Rate) Int8Rate { return simd.FastestInt8(rates) }
+
+// ParseInt8Path returns the path for int8 with the given name.
+func ParseInt8Path(name string) (Int8Path, error) { return simd.ParseInt8Path(name) }
+
+// UseInt8 makes all backends use path p for int8 until restore is called. It returns an error if the processor lacks
+// the path. It must not be called during an operation.
+func UseInt8(p Int8Path) (restore func(), err error) { return simd.UseInt8(p) }
+
+// CurrentInt8 returns the current path for int8.
+func CurrentInt8() Int8Path { return simd.CurrentInt8() }
+
+// PeakInt8 is like Peak for products of int8.
+func PeakInt8(limit time.Duration) float64 { return peakOf(simd.PeakInt8, limit) }
 
 // Current returns the current path.
 func Current() Path { return simd.Current() }

@@ -13,6 +13,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"unsafe"
 
 	"github.com/edsrzf/mmap-go"
 
@@ -149,6 +150,19 @@ func (f *File) readSamples() ([]byte, error) {
 func (f *File) Release() {
 	if !f.inMemory {
 		release(f.mapped)
+	}
+}
+
+// ReleaseRange is like Release for the whole pages of data, a part of the contents. It does nothing for other memory.
+func (f *File) ReleaseRange(data []byte) {
+	address := uintptr(unsafe.Pointer(unsafe.SliceData(data)))
+	if len(data) == 0 || !f.Holds(address) {
+		return
+	}
+	page := os.Getpagesize()
+	skip := -int(address) & (page - 1)
+	if size := (len(data) - skip) &^ (page - 1); size > 0 {
+		release(data[skip : skip+size])
 	}
 }
 
