@@ -94,6 +94,10 @@ func (c benchCPU) shapes(ctx context.Context, out io.Writer, size picture.Size) 
 		}
 		line := "| " + r.Shape.String() + " |"
 		for _, p := range r.Paths {
+			if p.Peak == 0 {
+				line += " – | – |"
+				continue
+			}
 			line += fmt.Sprintf(" %.0f | %.0f %% |", p.GFLOPS, 100*p.GFLOPS/p.Peak)
 		}
 		theirs := "–"

@@ -99,14 +99,14 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 
 // processorRate returns a line about one path of the processor.
 func processorRate(r inference.ProcessorRate) string {
-	unit, used := "GFLOP/s", ""
+	rate, used := fmt.Sprintf("GFLOP/s a thread in %s", r.Format), ""
 	if r.Format == inference.Int8 {
-		unit = "Gop/s"
+		rate = "Gop/s a thread"
 	}
 	if r.Used {
 		used = ", the one in use"
 	}
-	return fmt.Sprintf("%s: %.0f %s a thread in %s%s", r.Path, r.GFLOPS, unit, r.Format, used)
+	return fmt.Sprintf("%s: %.0f %s%s", r.Path, r.GFLOPS, rate, used)
 }
 
 func printRows(w io.Writer, rows [][2]string) error {

@@ -17,7 +17,7 @@ import (
 )
 
 // PathRate is the rate of one operation on one path, in GFLOP/s on all threads. Peak is the rate of the path's multiply
-// instructions, measured immediately before and after.
+// instructions, measured immediately before and after. Both are 0 for an operation that the path does not compute.
 type PathRate struct {
 	Path         string
 	GFLOPS, Peak float64
@@ -30,6 +30,73 @@ type ShapeRates struct {
 	// OpenBLAS is the rate of its float32 product of the same sizes. It is 0 if there is no OpenBLAS, or the operation is
 	// not a plain product.
 	OpenBLAS float64
+}
+
+// benched is a way to compute that is measured: a path for floats or, if ints is set, one for int8 beside the path for
+// floats that is in use.
+type benched struct {
+	path cpu.Path
+	int8 cpu.Int8Path
+	ints bool
+}
+
+// benchedPaths returns the paths with the names of only. If that is empty, these are all paths for floats, and the
+// fastest one for int8.
+func benchedPaths(only []string) (all []benched) {
+	for _, path := range cpu.Paths() {
+		if len(only) == 0 || slices.Contains(only, path.String()) {
+			all = append(all, benched{path: path})
+		}
+	}
+	for _, path := range cpu.Int8Paths() {
+		name := (benched{int8: path, ints: true}).String()
+		if len(only) == 0 && path == cpu.CurrentInt8() || slices.Contains(only, name) {
+			all = append(all, benched{cpu.Current(), path, true})
+		}
+	}
+	return all
+}
+
+// String returns the path's name, with "int8" before that of one for int8, since other paths have its name.
+func (p benched) String() string {
+	if p.ints {
+		return "int8 by " + p.int8.String()
+	}
+	return p.path.String()
+}
+
+// use makes the path current.
+func (p benched) use() (restore func(), err error) {
+	first, err := cpu.Use(p.path)
+	if err != nil || !p.ints {
+		return first, err
+	}
+	second, err := cpu.UseInt8(p.int8)
+	if err != nil {
+		first()
+		return nil, err
+	}
+	return func() { second(); first() }, nil
+}
+
+// backend returns a backend that computes on the path.
+func (p benched) backend() backend.Backend {
+	format := tensor.F32
+	if p.path.MultipliesBF16() {
+		format = tensor.BF16
+	}
+	if p.ints {
+		return cpu.NewInt8(format, cpu.Int8{Quantise: true})
+	}
+	return cpu.New(format)
+}
+
+// peak returns the rate of the path's multiply instructions on all threads, in 10⁹ operations per second.
+func (p benched) peak(limit time.Duration) float64 {
+	if p.ints {
+		return cpu.PeakInt8(limit) * 1e-9
+	}
+	return cpu.Peak(p.path.MultipliesBF16(), limit) * 1e-9
 }
 
 // BenchProcessor measures the products, attentions and convolutions of FLUX.2 [klein] 4B for a picture of width ×
@@ -63,11 +130,12 @@ func benchShapes(
 			continue // its time is that of reading the weights, on every path
 		}
 		rates := ShapeRates{Shape: s}
-		for _, path := range cpu.Paths() {
+		for _, path := range benchedPaths(only) {
 			if err := ctx.Err(); err != nil {
 				return blas, err
 			}
-			if len(only) > 0 && !slices.Contains(only, path.String()) {
+			if path.ints && !processorRuns[s.Operation].int8 {
+				rates.Paths = append(rates.Paths, PathRate{Path: path.String()})
 				continue
 			}
 			r, err := benchShape(s, path, each)
@@ -89,23 +157,19 @@ const peakTime = 20 * time.Millisecond
 
 // benchShape measures the operation again and again, in turns that each end when the operation has ended, and returns
 // the best rate.
-func benchShape(s kernels.Shape, path cpu.Path, each time.Duration) (r PathRate, err error) {
-	restore, err := cpu.Use(path)
+func benchShape(s kernels.Shape, path benched, each time.Duration) (r PathRate, err error) {
+	restore, err := path.use()
 	if err != nil {
 		return r, err
 	}
 	defer restore()
-	format := tensor.F32
-	if path.MultipliesBF16() {
-		format = tensor.BF16
-	}
-	b := cpu.New(format)
+	b := path.backend()
 	defer b.Close()
 	run, err := shapeRun(b, s)
 	if err != nil {
 		return r, err
 	}
-	peak := func() float64 { return cpu.Peak(path.MultipliesBF16(), min(each, peakTime)) * 1e-9 }
+	peak := func() float64 { return path.peak(min(each, peakTime)) }
 	r = PathRate{Path: path.String(), Peak: peak()}
 	run()                              // loads pages and allocates buffers
 	const turn = 20 * time.Millisecond // longer than a tick of Windows' clock
@@ -142,7 +206,11 @@ func shapeRun(b backend.Backend, s kernels.Shape) (run func(), err error) {
 			}
 		}
 		var failed error
-		if w, failed = b.Weight(t); err == nil {
+		load := b.Weight
+		if len(shape) == 2 {
+			load = b.LinearWeight
+		}
+		if w, failed = load(t); err == nil {
 			err = failed
 		}
 		return w
@@ -159,6 +227,8 @@ func shapeRun(b backend.Backend, s kernels.Shape) (run func(), err error) {
 type processorRun struct {
 	// product says that the operation is a matrix product that depends only on the shape's rows, columns and depth.
 	product bool
+	// int8 says that the operation can be computed in int8.
+	int8    bool
 	prepare func(
 		b backend.Backend, s kernels.Shape, matrix func(rows, cols int) backend.Matrix,
 		weight func(shape ...int) backend.Weight,
@@ -168,10 +238,10 @@ type processorRun struct {
 // processorRuns has the operations that are measured on a processor, by their names: all those whose shapes a rehearsal
 // on a graphics card remembers. Products that end in SiLU or in heads are measured without that.
 var processorRuns = map[string]processorRun{
-	kernels.OpGEMM.Name:           {product: true, prepare: prepareLinear},
-	kernels.OpSiLU.Name:           {product: true, prepare: prepareLinear},
-	kernels.OpGEMMQKNormRoPE.Name: {product: true, prepare: prepareLinear},
-	kernels.OpSwiGLU.Name:         {prepare: prepareSwiGLU},
+	kernels.OpGEMM.Name:           {product: true, int8: true, prepare: prepareLinear},
+	kernels.OpSiLU.Name:           {product: true, int8: true, prepare: prepareLinear},
+	kernels.OpGEMMQKNormRoPE.Name: {product: true, int8: true, prepare: prepareLinear},
+	kernels.OpSwiGLU.Name:         {int8: true, prepare: prepareSwiGLU},
 	kernels.OpAttention.Name:      {prepare: prepareAttention},
 	kernels.OpConv.Name:           {prepare: prepareConv},
 	kernels.OpConvNorm.Name:       {prepare: prepareConv},
@@ -238,10 +308,7 @@ func BenchPaths(
 	if _, err := processorPath(); err != nil {
 		return err
 	}
-	for _, path := range cpu.Paths() {
-		if len(only) > 0 && !slices.Contains(only, path.String()) {
-			continue
-		}
+	for _, path := range benchedPaths(only) {
 		r, err := benchPath(ctx, opts, size, steps, path)
 		if err != nil {
 			return err
@@ -251,13 +318,16 @@ func BenchPaths(
 	return nil
 }
 
-func benchPath(ctx context.Context, opts Options, size picture.Size, steps int, path cpu.Path) (r PathRun, err error) {
-	restore, err := cpu.Use(path)
+func benchPath(ctx context.Context, opts Options, size picture.Size, steps int, path benched) (r PathRun, err error) {
+	restore, err := path.use()
 	if err != nil {
 		return r, err
 	}
 	defer restore()
 	opts.Device, opts.Precision = DeviceCPU, PrecisionAuto
+	if path.ints {
+		opts.Precision = Int8
+	}
 	begin, resident := time.Now(), peakResident()
 	e, err := Open(ctx, opts)
 	if err != nil {
@@ -275,6 +345,6 @@ func benchPath(ctx context.Context, opts Options, size picture.Size, steps int, 
 	}
 	return PathRun{
 		Path: path.String(), Precision: e.info.Precision, Timings: result.Timings, Whole: time.Since(begin),
-		Peak: cpu.Peak(path.MultipliesBF16(), peakTime) * 1e-9, PeakResidentBytes: resident(),
+		Peak: path.peak(peakTime), PeakResidentBytes: resident(),
 	}, nil
 }

@@ -37,15 +37,14 @@ func Processor() (string, []ProcessorRate, error) {
 		all = append(all, ProcessorRate{r.Level.String(), format, r.FLOPS * 1e-9, r.Level == cpu.Current()})
 	}
 	for _, r := range rates.Int8 {
-		all = append(all, ProcessorRate{r.Path.String(), Int8, r.OPS * 1e-9, r.Path == cpu.CurrentInt8()})
+		path := benched{int8: r.Path, ints: true}
+		all = append(all, ProcessorRate{path.String(), Int8, r.OPS * 1e-9, r.Path == cpu.CurrentInt8()})
 	}
 	return cpu.Describe(), all, err
 }
 
 // HasPath says whether this processor has the path that Processor calls name.
-func HasPath(name string) bool {
-	return slices.ContainsFunc(cpu.Paths(), func(p cpu.Path) bool { return p.String() == name })
-}
+func HasPath(name string) bool { return len(benchedPaths([]string{name})) > 0 }
 
 // pathVariable and int8Variable are the environment variables that choose a path by its name, for measurements, and to
 // find out whether a path is faulty.
