@@ -59,7 +59,7 @@ func int8Product(x table, w tensor.Tensor) table {
 	return out
 }
 
-// quantise rotates a row and rounds it to int8 (comfy_kitchen/tensor/int8_utils.py).
+// quantise rotates a row and rounds it to int8 (see tensor.QuantiseInt8).
 func quantise(row []float32, group int) (q []int, scale float32) {
 	tensor.Rotate(row, group)
 	largest := 0.0
@@ -68,7 +68,7 @@ func quantise(row []float32, group int) (q []int, scale float32) {
 	}
 	scale = max(float32(largest)/127, 1e-30)
 	for _, v := range row {
-		q = append(q, int(max(-128, min(127, math.RoundToEven(float64(v/scale))))))
+		q = append(q, int(max(-128, min(127, math.RoundToEven(float64(v*(1/scale)))))))
 	}
 	return q, scale
 }

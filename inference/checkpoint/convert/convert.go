@@ -146,11 +146,8 @@ func (j Job) writeGGUF(
 	return gguf.Write(ctx, file, metadata, entries, p.add)
 }
 
-// The largest values of the formats of ComfyUI's kinds.
-const (
-	largestFloat8 = 448
-	largestInt8   = 127
-)
+// largestFloat8 is the largest value of float8_e4m3fn.
+const largestFloat8 = 448
 
 // leastScale is the scale of zeros, since a scale must be positive. It is that of the reference.
 const leastScale = 1e-30
@@ -233,7 +230,7 @@ func (j Job) scalesOf(ctx context.Context, s *stack) (*scaling, error) {
 	if j.Kind.DType == tensor.I8 {
 		scale.shape = []int{rows, 1}
 		for i, v := range scale.values {
-			scale.values[i] = max(v/largestInt8, leastScale)
+			scale.values[i] = tensor.Int8Scale(v)
 		}
 	} else {
 		largest := float32(0)

@@ -165,6 +165,7 @@ func (s *stack) float8(scale float32) func([]byte, int) error {
 func (s *stack) int8(scales []float32, group int) func([]byte, int) error {
 	row := s.rowValues()
 	return func(dst []byte, first int) error {
+		var q [1]int8
 		// A chunk may begin or end inside a group, so that whole groups are converted.
 		whole := max(group, 1)
 		begin := first / whole * whole
@@ -174,8 +175,8 @@ func (s *stack) int8(scales []float32, group int) func([]byte, int) error {
 			for i, v := range values {
 				at := begin + offset + i
 				if to := at - first; to >= 0 && to < len(dst) {
-					q := math.RoundToEven(float64(v / scales[at/row]))
-					dst[to] = byte(int8(max(-128, min(127, q))))
+					tensor.RoundInt8(q[:], []float32{v}, scales[at/row])
+					dst[to] = byte(q[0])
 				}
 			}
 			return nil

@@ -2,7 +2,6 @@ package matmul
 
 import (
 	"fmt"
-	"math"
 	"sync/atomic"
 	"unsafe"
 
@@ -31,8 +30,7 @@ func IsInt8(w tensor.Tensor) bool {
 // scale of the weight's row. All weights must have one K and one rotation; a is quantised once for all of them. The
 // products are computed in their order. All paths give the same bits.
 //
-// s is the row's largest magnitude over 127, and at least 1e-30; rounding is to the nearest, ties to even. So do
-// ComfyUI's kernels of int8_tensorwise (comfy_kitchen/tensor/int8_utils.py). A row with a NaN or an infinity gives NaN.
+// Rows are quantised as tensor.QuantiseInt8 does it. A row with a NaN or an infinity gives NaN.
 func LinearInt8(stop *atomic.Bool, a Matrix, products ...Int8Product) {
 	a.check("linear of int8: input")
 	group := products[0].Weight.Rotation()
@@ -123,21 +121,6 @@ func (s *int8Scales) scale(y []float32, row, col int) {
 	simd.ScaleI32(y, y, s.rows[row], offset, s.columns[col:])
 }
 
-// leastScale is the scale of a row of zeros.
-const leastScale = 1e-30
-
-// QuantiseRow stores a row as int8 and returns its scale. It rotates x, in groups of `group` values, in place.
-func QuantiseRow(dst []int8, x []float32, group int) (scale float32) {
-	simd.Rotate(x, group)
-	largest := simd.Magnitude(x)
-	scale = max(largest/127, leastScale)
-	simd.RoundI8(dst, x, scale)
-	if math.IsInf(float64(largest), 0) {
-		return float32(math.NaN())
-	}
-	return scale
-}
-
 // quantiser quantises and packs rows of activations.
 type quantiser struct {
 	*product
@@ -160,8 +143,7 @@ func (q *quantiser) pack(ws *workspace, packed []float32, first, i, panels int) 
 			clear(line)
 			continue
 		}
-		q.from.widen(wide, row, 0)
-		q.scales.rows[row] = QuantiseRow(line[:q.k], wide, q.group)
+		q.scales.rows[row] = q.from.quantise(line[:q.k], row, wide, q.group)
 		clear(line[q.k:])
 		if kn.Offset != 0 {
 			sum := int32(0)
@@ -234,14 +216,30 @@ func copyRows[T int8 | int16](
 	}
 }
 
+// quantise stores a row of BF16, F16 or F32 as int8 and returns its scale. scratch has the length of the row.
+func (d *dense) quantise(dst []int8, row int, scratch []float32, group int) (scale float32) {
+	if len(dst) == 0 {
+		return tensor.Int8Scale(0)
+	}
+	switch src := d.at(row, 0); d.dtype {
+	case tensor.BF16:
+		return simd.QuantiseBF16(dst, unsafe.Slice((*uint16)(src), len(dst)), scratch, group)
+	case tensor.F32:
+		return simd.QuantiseF32(dst, unsafe.Slice((*float32)(src), len(dst)), scratch, group)
+	}
+	wide := make([]float32, len(dst))
+	d.widen(wide, row, 0)
+	return simd.QuantiseF32(dst, wide, scratch, group)
+}
+
 // QuantiseRows stores rows [from, to) of a matrix src of BF16, F16 or F32 in the rows of dst, a matrix of int8 of the
 // same shape that has scales of rows, and a rotation.
 func QuantiseRows(dst, src tensor.Tensor, from, to int) {
 	cols := src.Shape[1]
-	d, wide := weightOperand(src, cols), make([]float32, cols)
+	d, scratch := weightOperand(src, cols), make([]float32, cols)
 	for i := from; i < to; i++ {
-		d.widen(wide, i, 0)
 		row := dst.Data[i*cols : (i+1)*cols]
-		dst.Quant.Rows[i] = QuantiseRow(unsafe.Slice((*int8)(unsafe.Pointer(&row[0])), cols), wide, dst.Quant.Rotation)
+		q := unsafe.Slice((*int8)(unsafe.Pointer(&row[0])), cols)
+		dst.Quant.Rows[i] = d.quantise(q, i, scratch, dst.Quant.Rotation)
 	}
 }

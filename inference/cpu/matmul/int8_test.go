@@ -58,7 +58,7 @@ func int8Row(x []float32, group int) ([]int32, float32) {
 	scale := max(largest/127, 1e-30)
 	q := make([]int32, len(x))
 	for i, v := range x {
-		q[i] = int32(max(-128, min(127, math.RoundToEven(float64(v/scale)))))
+		q[i] = int32(max(-128, min(127, math.RoundToEven(float64(v*(1/scale))))))
 	}
 	return q, scale
 }

@@ -49,11 +49,28 @@ func peakI8AVX512VNNI(n int)
 //go:noescape
 func magnitudeAVX2(a *float32, n int) float32
 
-// roundI8AVX2 stores a / s for n elements, a multiple of 32, rounded to the nearest integer, ties to even. It
-// stores -128 if a / s is no number, or too large for an int32.
+// roundI8AVX2 stores a·r for n elements, a multiple of 32, rounded to the nearest integer, ties to even. It
+// stores -128 if a·r is no number, or too large for an int32.
 //
 //go:noescape
-func roundI8AVX2(dst *int8, a *float32, n int, s float32)
+func roundI8AVX2(dst *int8, a *float32, n int, r float32)
+
+// rotate256F32AVX512 stores rotated groups of 256 values, 16 times as large as they are, and returns the largest of
+// their magnitudes, or NaN if there is one.
+//
+//go:noescape
+func rotate256F32AVX512(dst *float32, a *float32, groups int) float32
+
+// rotate256BF16AVX512 stores rotated groups of 256 values, 16 times as large as they are, and returns the largest of
+// their magnitudes, or NaN if there is one.
+//
+//go:noescape
+func rotate256BF16AVX512(dst *float32, a *uint16, groups int) float32
+
+// roundI8AVX512 is roundI8AVX2 for n elements, a multiple of 64.
+//
+//go:noescape
+func roundI8AVX512(dst *int8, a *float32, n int, r float32)
 
 // scaleI32AVX2 stores (a + offset)·s·scales for n elements, a multiple of 8. a and offset are int32, and their
 // sum wraps around.

@@ -3,6 +3,7 @@ package simd
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/kleinbild/kleinbild/inference/tensor"
@@ -105,18 +106,7 @@ func TestInt8Rows(t *testing.T) {
 			if want := vectorGeneric.magnitude(x); m != want {
 				t.Fatalf("%d values: magnitude %v, want %v", n, m, want)
 			}
-			s := max(m/127, 1e-30)
-			if n > 3 {
-				x[1], x[2] = 2.5*s, -3.5*s // ties
-			}
-			have, want := make([]int8, n), make([]int8, n)
-			RoundI8(have, x, s)
-			vectorGeneric.roundI8(want, x, s)
-			for i := range have {
-				if have[i] != want[i] || math.Abs(float64(have[i])) > 127 {
-					t.Fatalf("%d values: value %d, %v / %v, is %d, want %d", n, i, x[i], s, have[i], want[i])
-				}
-			}
+			checkRow(t, x, 0)
 			sums, scales := make([]float32, n), random(r, n)
 			bytes, words := make([]byte, n), make([]int16, n)
 			for i := range sums {
@@ -144,17 +134,48 @@ func TestInt8Rows(t *testing.T) {
 			}
 		}
 		for _, group := range []int{4, 16, 64, 256} {
-			x := random(r, 4*group)
-			want := append([]float32(nil), x...)
-			tensor.Rotate(want, group)
-			Rotate(x, group)
-			for i := range x {
-				if x[i] != want[i] {
-					t.Fatalf("rotated by %d: value %d is %v, want %v to the bit", group, i, x[i], want[i])
-				}
+			for range 20 {
+				checkRow(t, random(r, 3*group), group)
 			}
 		}
+		checkRow(t, make([]float32, 512), 256)
 	})
+}
+
+// checkRow rotates and quantises a row, in float32 and in bfloat16, and compares with the definition, to the bit.
+func checkRow(t *testing.T, x []float32, group int) {
+	t.Helper()
+	n := len(x)
+	half := make([]uint16, n)
+	for i := range half {
+		half[i] = tensor.F32ToBF16(x[i])
+	}
+	widened := make([]float32, n)
+	vectorGeneric.widenBF16(widened, half)
+	for i, row := range [][]float32{x, widened} {
+		want := append([]float32(nil), row...)
+		tensor.Rotate(want, group)
+		if rotated := append([]float32(nil), row...); n > 0 {
+			Rotate(rotated, group)
+			if !slices.Equal(rotated, want) {
+				t.Fatalf("%d values rotated by %d: %v, want %v to the bit", n, group, rotated, want)
+			}
+		}
+		if n > 3 && group == 0 && i == 0 {
+			s := tensor.Int8Scale(Magnitude(x))
+			want[1], want[2] = 2.5*s, -3.5*s // ties
+			x[1], x[2] = want[1], want[2]
+		}
+		ints, wantInts, scratch := make([]int8, n), make([]int8, n), make([]float32, n)
+		wantScale := tensor.QuantiseInt8(wantInts, want)
+		scale := QuantiseF32(ints, row, scratch, group)
+		if i == 1 {
+			scale = QuantiseBF16(ints, half, scratch, group)
+		}
+		if scale != wantScale || !slices.Equal(ints, wantInts) {
+			t.Fatalf("%d values rotated by %d: %v · %v, want %v · %v", n, group, scale, ints, wantScale, wantInts)
+		}
+	}
 }
 
 func TestMeasureInt8(t *testing.T) {
@@ -199,12 +220,12 @@ func TestFastestInt8(t *testing.T) {
 
 // BenchmarkQuantiseRow rotates and quantises a row of activations.
 func BenchmarkQuantiseRow(b *testing.B) {
-	x, q := random(rand.New(rand.NewPCG(1, 2)), 3072), make([]int8, 3072)
+	x, q, scratch := make([]uint16, 3072), make([]int8, 3072), make([]float32, 3072)
+	RoundBF16(x, random(rand.New(rand.NewPCG(1, 2)), len(x)))
 	for _, group := range []int{0, 256} {
 		b.Run(map[int]string{0: "plain", 256: "rotated"}[group], func(b *testing.B) {
 			for b.Loop() {
-				Rotate(x, group)
-				RoundI8(q, x, Magnitude(x)/127)
+				QuantiseBF16(q, x, scratch, group)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(x)), "ns/value")
 		})

@@ -20,7 +20,9 @@ type vector struct {
 	widen              func(dst []float32, dtype tensor.DType, src []byte) bool
 	scaleI8            func(dst []float32, a []uint8, s float32)
 	magnitude          func(a []float32) float32
-	roundI8            func(dst []int8, a []float32, s float32)
+	roundI8            func(dst []int8, a []float32, r float32)
+	rotated            func(dst, a []float32, group int) (largest, factor float32)
+	rotatedBF16        func(dst []float32, a []uint16, group int) (largest, factor float32)
 	scaleI32           func(dst, a []float32, s float32, offset int32, scales []float32)
 	widenI8            func(dst []int16, a []byte)
 	nvfp4              nvfp4Func
@@ -92,9 +94,27 @@ func ScaleI8(dst []float32, a []uint8, s float32) { current.Load().scaleI8(dst, 
 // Magnitude returns the largest |a|, 0 for an empty slice, and NaN if there is one.
 func Magnitude(a []float32) float32 { return current.Load().magnitude(a) }
 
-// RoundI8 stores a / s, rounded to the nearest integer, ties to even, for a of at most 127·s in magnitude. If s is no
-// positive number, the results are undefined.
-func RoundI8(dst []int8, a []float32, s float32) { current.Load().roundI8(dst, a[:len(dst)], s) }
+// QuantiseF32 rotates a row in groups (see Rotate), stores it as int8 and returns its scale, as tensor.QuantiseInt8 does.
+// scratch has the length of the row. dst is undefined if the scale is NaN.
+func QuantiseF32(dst []int8, a, scratch []float32, group int) (scale float32) {
+	v := current.Load()
+	largest, factor := v.rotated(scratch, a, group)
+	return v.quantise(dst, scratch, largest, factor)
+}
+
+// QuantiseBF16 is QuantiseF32 for a row of bfloat16.
+func QuantiseBF16(dst []int8, a []uint16, scratch []float32, group int) (scale float32) {
+	v := current.Load()
+	largest, factor := v.rotatedBF16(scratch, a, group)
+	return v.quantise(dst, scratch, largest, factor)
+}
+
+// quantise quantises the values a·factor, where factor is a power of two, and largest the largest magnitude of a.
+func (v *vector) quantise(dst []int8, a []float32, largest, factor float32) float32 {
+	scale := tensor.Int8Scale(largest * factor)
+	v.roundI8(dst, a, 1/scale*factor)
+	return scale
+}
 
 // ScaleI32 stores (a + offset)·s·scales, where a holds the bits of int32, whose sum with offset wraps around.
 func ScaleI32(dst, a []float32, s float32, offset int32, scales []float32) {
@@ -192,6 +212,14 @@ func (k *Kernel) PanelPairs(dst, p []float32, pairs int) {
 	}
 }
 
+func magnitudeGeneric(a []float32) float32 {
+	m := uint32(0)
+	for _, v := range a {
+		m = max(m, math.Float32bits(v)&0x7fffffff)
+	}
+	return math.Float32frombits(m)
+}
+
 func exp32(x float32) float32 { return float32(math.Exp(float64(x))) }
 
 func silu32(x float32) float32 { return x / (1 + exp32(-x)) }
@@ -241,17 +269,23 @@ var vectorGeneric = vector{
 			dst[i] = float32(int8(a[i])) * s
 		}
 	},
-	magnitude: func(a []float32) float32 {
-		m := uint32(0)
-		for _, v := range a {
-			m = max(m, math.Float32bits(v)&0x7fffffff)
-		}
-		return math.Float32frombits(m)
-	},
-	roundI8: func(dst []int8, a []float32, s float32) {
+	magnitude: magnitudeGeneric,
+	roundI8: func(dst []int8, a []float32, r float32) {
 		for i, v := range a {
-			dst[i] = int8(max(-128, min(127, math.RoundToEven(float64(v/s)))))
+			dst[i] = int8(max(-128, min(127, math.RoundToEven(float64(v*r)))))
 		}
+	},
+	rotated: func(dst, a []float32, group int) (largest, factor float32) {
+		copy(dst, a)
+		tensor.Rotate(dst, group)
+		return magnitudeGeneric(dst), 1
+	},
+	rotatedBF16: func(dst []float32, a []uint16, group int) (largest, factor float32) {
+		for i, v := range a {
+			dst[i] = tensor.BF16ToF32(v)
+		}
+		tensor.Rotate(dst, group)
+		return magnitudeGeneric(dst), 1
 	},
 	scaleI32: func(dst, a []float32, s float32, offset int32, scales []float32) {
 		for i, v := range a {

@@ -69,20 +69,17 @@ var vectorAVX2 = vector{
 	widenF8:   tail1(widenF8AVX2),
 	widen:     widenBlocks(blocksAVX2),
 	scaleI8:   tailI8(scaleI8AVX2),
-	magnitude: func(a []float32) float32 {
-		n := len(a) &^ 31
-		m := vectorGeneric.magnitude(a[n:])
-		if n > 0 {
-			m = max(m, magnitudeAVX2(&a[0], n))
-		}
-		return m
+	magnitude: magnitude,
+	roundI8:   roundedI8(roundI8AVX2, 32),
+	rotated: func(dst, a []float32, group int) (largest, factor float32) {
+		copy(dst, a)
+		rotateAVX2(dst, group)
+		return magnitude(dst), 1
 	},
-	roundI8: func(dst []int8, a []float32, s float32) {
-		n := len(a) &^ 31
-		if n > 0 {
-			roundI8AVX2(&dst[0], &a[0], n, s)
-		}
-		vectorGeneric.roundI8(dst[n:], a[n:], s)
+	rotatedBF16: func(dst []float32, a []uint16, group int) (largest, factor float32) {
+		tail1(widenBF16AVX2)(dst, a)
+		rotateAVX2(dst, group)
+		return magnitude(dst), 1
 	},
 	scaleI32: func(dst, a []float32, s float32, offset int32, scales []float32) {
 		n := len(a) &^ 7
@@ -157,6 +154,9 @@ var vectorAVX512 = func() vector {
 	v := vectorAVX2
 	v.widen, v.scaleI8 = widenBlocks(blocksAVX512), tailI8(scaleI8AVX512)
 	v.nvfp4 = nvfp4(widenNVFP4AVX512, widenNVFP4LowAVX512)
+	v.roundI8 = roundedI8(roundI8AVX512, 64)
+	v.rotated = rotated256(rotate256F32AVX512, vectorAVX2.rotated)
+	v.rotatedBF16 = rotated256(rotate256BF16AVX512, vectorAVX2.rotatedBF16)
 	v.panelMax = func(p []float32, rows int, m []float32) { panelMaxAVX512(&p[0], rows, &m[0]) }
 	v.panelMul = func(p []float32, rows int, s []float32) { panelScaleAVX512(&p[0], rows, &s[0]) }
 	v.panelExp = func(p []float32, rows int, m, sum []float32, scale float32) {
@@ -164,3 +164,37 @@ var vectorAVX512 = func() vector {
 	}
 	return v
 }()
+
+func magnitude(a []float32) float32 {
+	n := len(a) &^ 31
+	m := magnitudeGeneric(a[n:])
+	if n > 0 {
+		m = max(m, magnitudeAVX2(&a[0], n))
+	}
+	return m
+}
+
+// roundedI8 returns roundI8 for a function that takes multiples of unit values.
+func roundedI8(f func(dst *int8, a *float32, n int, r float32), unit int) func(dst []int8, a []float32, r float32) {
+	return func(dst []int8, a []float32, r float32) {
+		n := len(a) &^ (unit - 1)
+		if n > 0 {
+			f(&dst[0], &a[0], n, r)
+		}
+		vectorGeneric.roundI8(dst[n:], a[n:], r)
+	}
+}
+
+// rotated256 returns a function that rotates groups of 256 values with f, whose results are 16 times too large, and
+// others as before.
+func rotated256[T float32 | uint16](
+	f func(dst *float32, a *T, groups int) float32, before func(dst []float32, a []T, group int) (float32, float32),
+) func(dst []float32, a []T, group int) (largest, factor float32) {
+	return func(dst []float32, a []T, group int) (largest, factor float32) {
+		if group != 256 || len(a) == 0 {
+			return before(dst, a, group)
+		}
+		_, _ = dst[len(a)-1], a[len(a)/256*256-1]
+		return f(&dst[0], &a[0], len(a)/256), 1.0 / 16
+	}
+}

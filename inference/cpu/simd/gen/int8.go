@@ -37,6 +37,12 @@ func int8s() {
 		func(acc, a, b reg.Register) { evex(pp66, 0x50, acc, a, b) }, clearVector)
 	magnitude()
 	roundI8()
+	rotate256("F32", 64, func(m operand.Mem, x reg.Register) { VMOVUPS(m, x) })
+	rotate256("BF16", 32, func(m operand.Mem, x reg.Register) {
+		VPMOVZXWD(m, x)
+		VPSLLD(operand.U8(16), x, x)
+	})
+	roundI8AVX512()
 	scaleI32()
 	widenI8()
 }
@@ -113,15 +119,15 @@ func magnitude() {
 
 // roundI8 writes the quantisation of a row.
 func roundI8() {
-	TEXT("roundI8AVX2", NOSPLIT, "func(dst *int8, a *float32, n int, s float32)")
-	doc("roundI8AVX2 stores a / s for n elements, a multiple of 32, rounded to the nearest integer, ties to even. It\n" +
-		"stores -128 if a / s is no number, or too large for an int32.")
+	TEXT("roundI8AVX2", NOSPLIT, "func(dst *int8, a *float32, n int, r float32)")
+	doc("roundI8AVX2 stores a·r for n elements, a multiple of 32, rounded to the nearest integer, ties to even. It\n" +
+		"stores -128 if a·r is no number, or too large for an int32.")
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	a := Load(Param("a"), GP64())
 	n := Load(Param("n"), GP64())
-	s, order := YMM(), YMM()
-	VBROADCASTSS(mustParam("s"), s)
+	r, order := YMM(), YMM()
+	VBROADCASTSS(mustParam("r"), r)
 	VMOVDQU(table("order", func(i int) uint32 { return uint32(i%2*4 + i/2) }), order)
 	SHRQ(operand.U8(5), n)
 	JZ(operand.LabelRef("done"))
@@ -129,8 +135,7 @@ func roundI8() {
 	var x [4]reg.VecVirtual
 	for i := range x {
 		x[i] = YMM()
-		VMOVUPS(at(a, 32*i), x[i])
-		VDIVPS(s, x[i], x[i])
+		VMULPS(at(a, 32*i), r, x[i])
 		VCVTPS2DQ(x[i], x[i])
 	}
 	// Packing works inside the halves of vectors.
@@ -144,6 +149,113 @@ func roundI8() {
 	DECQ(n)
 	JNZ(operand.LabelRef("loop"))
 	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// roundI8AVX512 writes the quantisation of a row with vectors of 512 bits.
+func roundI8AVX512() {
+	TEXT("roundI8AVX512", NOSPLIT, "func(dst *int8, a *float32, n int, r float32)")
+	doc("roundI8AVX512 is roundI8AVX2 for n elements, a multiple of 64.")
+	Pragma("noescape")
+	dst := Load(Param("dst"), GP64())
+	a := Load(Param("a"), GP64())
+	n := Load(Param("n"), GP64())
+	r := ZMM()
+	VBROADCASTSS(mustParam("r"), r)
+	SHRQ(operand.U8(6), n)
+	JZ(operand.LabelRef("done"))
+	Label("loop")
+	for i := range 4 {
+		x := ZMM()
+		VMULPS(at(a, 64*i), r, x)
+		VCVTPS2DQ(x, x)
+		VPMOVSDB(x, at(dst, 16*i))
+	}
+	ADDQ(operand.I32(256), a)
+	ADDQ(operand.I32(64), dst)
+	DECQ(n)
+	JNZ(operand.LabelRef("loop"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// rotate256 writes the rotation of groups of 256 values, which are kept in 16 registers for all four stages: the first
+// two work inside a register, on neighbours and on quarters, and the others on whole registers.
+func rotate256(format string, stride int, load func(m operand.Mem, x reg.Register)) {
+	name := "rotate256" + format + "AVX512"
+	goType := map[string]string{"F32": "float32", "BF16": "uint16"}[format]
+	TEXT(name, NOSPLIT, "func(dst *float32, a *"+goType+", groups int) float32")
+	doc(name + " stores rotated groups of 256 values, 16 times as large as they are, and returns the largest of\n" +
+		"their magnitudes, or NaN if there is one.")
+	Pragma("noescape")
+	dst := Load(Param("dst"), GP64())
+	a := Load(Param("a"), GP64())
+	n := Load(Param("groups"), GP64())
+	two, mask, largest := ZMM(), ZMM(), ZMM()
+	VMOVUPS(float(2), two)
+	VMOVUPS(constant(0x7fffffff), mask)
+	VPXORD(largest, largest, largest)
+	TESTQ(n, n)
+	JZ(operand.LabelRef("done"))
+	Label("loop")
+	var x [16]reg.VecVirtual
+	for i := range x {
+		x[i] = ZMM()
+		load(at(a, stride*i), x[i])
+		s, t := ZMM(), ZMM()
+		VPERMILPS(operand.U8(0xb1), x[i], s) // b a d c
+		VADDPS(x[i], s, s)
+		VPERMILPS(operand.U8(0x4e), s, t)
+		VADDPS(t, s, s)
+		VPERMILPS(operand.U8(0x1b), x[i], t) // d c b a
+		VFNMADD231PS(two, t, s)
+		x[i] = ZMM()
+		VSHUFF32X4(operand.U8(0x4e), s, s, t) // c d a b
+		VADDPS(s, t, t)
+		VSHUFF32X4(operand.U8(0xb1), t, t, x[i])
+		VADDPS(t, x[i], x[i])
+		VSHUFF32X4(operand.U8(0x1b), s, s, t) // d c b a
+		VFNMADD231PS(two, t, x[i])
+	}
+	for _, step := range []int{1, 4} {
+		for first := range 16 {
+			if first/step%4 != 0 {
+				continue
+			}
+			v := [4]reg.VecVirtual{x[first], x[first+step], x[first+2*step], x[first+3*step]}
+			s, t := ZMM(), ZMM()
+			VADDPS(v[0], v[1], s)
+			VADDPS(v[2], v[3], t)
+			VADDPS(t, s, s)
+			for i := range v {
+				VFNMADD213PS(s, two, v[3-i])
+				x[first+i*step] = v[3-i]
+			}
+		}
+	}
+	for i, v := range x {
+		VMOVUPS(v, at(dst, 64*i))
+		VPANDD(mask, v, v)
+		VPMAXSD(v, largest, largest)
+	}
+	ADDQ(operand.I32(1024), dst)
+	ADDQ(operand.I32(16*stride), a)
+	DECQ(n)
+	JNZ(operand.LabelRef("loop"))
+	Label("done")
+	y := YMM()
+	VEXTRACTF64X4(operand.U8(1), largest, y)
+	VPMAXSD(y, largest.AsY(), y)
+	h, m := XMM(), y.AsX()
+	VEXTRACTI128(operand.U8(1), y, h)
+	VPMAXSD(h, m, m)
+	VPSHUFD(operand.U8(0x4e), m, h)
+	VPMAXSD(h, m, m)
+	VPSHUFD(operand.U8(0xb1), m, h)
+	VPMAXSD(h, m, m)
+	Store(m, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }
