@@ -71,6 +71,14 @@ func (c *content) releaseTextEncoder() {
 	}
 }
 
+// releaseLayers lets the pages of the text encoder's layers that have run leave memory, in int8: the text encoder would
+// otherwise take more memory than the transformer.
+func (c *content) releaseLayers() {
+	if c != nil && c.precision == Int8 {
+		c.ckpt.TextEncoder.Release()
+	}
+}
+
 // releaseTransformer lets the pages of the transformer's files leave memory.
 func (c *content) releaseTransformer() {
 	if c != nil {

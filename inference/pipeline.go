@@ -163,7 +163,12 @@ func (r *run) encodePrompts() ([]backend.Matrix, error) {
 	var all []backend.Matrix
 	for i := range n {
 		p := r.prompt(i)
-		progress := func(layer, total int) { r.track.counter(i*total+layer, n*total) }
+		progress := func(layer, total int) {
+			r.track.counter(i*total+layer, n*total)
+			if i == n-1 {
+				r.content.releaseLayers()
+			}
+		}
 		embeds, err := r.prompts.cached(p.key, func() (backend.Matrix, error) {
 			dst := r.b.Keep(r.textTokens, r.encoder.Config().EmbedDim(), r.b.Activation())
 			return dst, r.encoder.Encode(r.ctx, dst, p.ids, p.count, progress)

@@ -102,7 +102,7 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 		simd.RoundBF16(g, wide)
 	}
 	gate8, ok := b.int8Of(gate)
-	if up8, both := b.int8Of(up); ok && both && gate8.Rotation() == up8.Rotation() {
+	if up8, both := b.int8Of(up); ok && both && gate8.Rotation == up8.Rotation {
 		matmul.LinearInt8(b.stop, operand(x), matmul.Int8Product{Dst: out, Weight: gate8},
 			matmul.Int8Product{Weight: up8, Epilogue: matmul.Epilogue{Store: store}})
 		return

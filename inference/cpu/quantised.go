@@ -13,8 +13,8 @@ import (
 type quantisedWeight struct {
 	source tensor.Tensor
 	mu     sync.Mutex
-	data   []byte         // of the result; a run that was stopped leaves it to the next one
-	result *tensor.Tensor // nil before
+	memory []byte             // of the result; a run that was stopped leaves it to the next one
+	result *matmul.Int8Weight // nil before
 }
 
 // quantisedWeights holds the memory of all quantised weights, which are mappings of their own.
@@ -50,48 +50,49 @@ func canQuantise(t tensor.Tensor) bool {
 
 // int8Of returns a weight of int8, as it is stored or quantised now, if products with it are computed in integers.
 // After an error of the quantisation, which stops the backend, ok is false.
-func (b *Backend) int8Of(w backend.Weight) (t tensor.Tensor, ok bool) {
+func (b *Backend) int8Of(w backend.Weight) (q matmul.Int8Weight, ok bool) {
 	own, isOwn := w.(*weight)
 	switch {
 	case b.ints == nil || !isOwn:
-		return t, false
+		return q, false
 	case own.quantised != nil:
-		if t, ok = b.quantise(own.quantised); ok {
-			t = t.Slice(own.from, own.to)
+		if q, ok = b.quantise(own.quantised); ok {
+			q = q.Slice(own.from, own.to)
 		}
-		return t, ok
+		return q, ok
 	}
-	return own.Tensor, matmul.IsInt8(own.Tensor)
+	return matmul.StoredInt8(own.Tensor)
 }
 
+// quantiseBytes is the size of what a goroutine reads of a weight at a time.
+const quantiseBytes = 1 << 20
+
 // quantise returns the quantised weight. ok is false if it stopped.
-func (b *Backend) quantise(q *quantisedWeight) (t tensor.Tensor, ok bool) {
+func (b *Backend) quantise(q *quantisedWeight) (w matmul.Int8Weight, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.result != nil {
 		return *q.result, true
 	}
 	rows, cols := q.source.Shape[0], q.source.Shape[1]
-	if q.data == nil {
+	if q.memory == nil {
+		size := matmul.Int8Bytes(rows, cols)
 		var err error
-		if q.data, err = b.quantised.alloc(rows * cols); err != nil {
-			b.fail(fmt.Errorf("cpu: %s: %d MB of memory for int8: %w", q.source.Name, rows*cols>>20, err))
-			return t, false
+		if q.memory, err = b.quantised.alloc(size); err != nil {
+			b.fail(fmt.Errorf("cpu: %s: %d MB of memory for int8: %w", q.source.Name, size>>20, err))
+			return w, false
 		}
 	}
-	t = tensor.Tensor{
-		Name: q.source.Name, DType: tensor.I8, Shape: q.source.Shape, Data: q.data, Scale: 1,
-		Quant: &tensor.Quant{Rows: make([]float32, rows), Rotation: tensor.RotationFor(cols)},
-	}
-	b.parallel(rows, rowGrain(cols), func(from, to int) {
-		matmul.QuantiseRows(t, q.source, from, to)
+	w = matmul.NewInt8Weight(q.memory, rows, cols)
+	b.parallel(rows, max(1, quantiseBytes/q.source.DType.Bytes(cols)), func(from, to int) {
+		w.QuantiseRows(q.source, from, to)
 	})
 	if b.stop.Load() {
-		return t, false
+		return w, false
 	}
 	if b.ints.Release != nil {
 		b.ints.Release(q.source.Data)
 	}
-	q.result = &t
-	return t, true
+	q.result = &w
+	return w, true
 }

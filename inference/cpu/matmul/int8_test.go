@@ -47,6 +47,15 @@ func int8Weight(r *rand.Rand, n, k, group int, rows bool) tensor.Tensor {
 	return w
 }
 
+// storedInt8 returns a weight that LinearInt8 can use.
+func storedInt8(t tensor.Tensor) Int8Weight {
+	w, ok := StoredInt8(t)
+	if !ok {
+		panic("no int8 weight: " + t.Name)
+	}
+	return w
+}
+
 // int8Row quantises a row by the formula of ComfyUI's kernels, and returns its values and its scale.
 func int8Row(x []float32, group int) ([]int32, float32) {
 	x = slices.Clone(x)
@@ -79,8 +88,8 @@ func TestLinearInt8(t *testing.T) {
 			a := randomMatrix(r, s.m, s.k, s.bf16)
 			w := int8Weight(r, s.n+2, s.k, s.group, s.rows).Slice(1, s.n+1)
 			dst := randomMatrix(r, s.m, s.n, false)
-			LinearInt8(nil, a, Int8Product{Dst: dst, Weight: w})
-			scales := newInt8Scales(s.m, &simd.Kernel{}).of(w)
+			LinearInt8(nil, a, Int8Product{Dst: dst, Weight: storedInt8(w)})
+			scales := storedInt8(w).scales
 			for i := range s.m {
 				x := make([]float32, s.k)
 				for j := range x {
@@ -92,7 +101,7 @@ func TestLinearInt8(t *testing.T) {
 					for k, v := range q {
 						sum += v * int32(int8(w.Data[j*s.k+k]))
 					}
-					want := float32(float32(float32(sum)*scale) * scales.columns[j])
+					want := float32(float32(float32(sum)*scale) * scales[j])
 					if got := float32(dst.get(i, j)); got != want {
 						t.Fatalf("%s: %+v: [%d,%d] is %v, want %v", name, s, i, j, got, want)
 					}
@@ -111,16 +120,16 @@ func TestLinearInt8Epilogues(t *testing.T) {
 		a := randomMatrix(r, m, k, true)
 		w, other := int8Weight(r, n, k, 256, true), int8Weight(r, n+40, k, 256, true)
 		y, z := randomMatrix(r, m, n, false), randomMatrix(r, m, n+40, false)
-		LinearInt8(nil, a, Int8Product{Dst: y, Weight: w})
-		LinearInt8(nil, a, Int8Product{Dst: z, Weight: other})
+		LinearInt8(nil, a, Int8Product{Dst: y, Weight: storedInt8(w)})
+		LinearInt8(nil, a, Int8Product{Dst: z, Weight: storedInt8(other)})
 		bias, gate := randomMatrix(r, 1, n, false).F32, randomMatrix(r, 1, n, false).F32
 		old := randomMatrix(r, m, n, false)
 		for _, procs := range []int{1, 3} {
 			restore := runtime.GOMAXPROCS(procs)
 			dst, stored := clone(old), make([]float32, m*(n+40))
 			store := func(row, col int, y, _ []float32) { copy(stored[row*(n+40)+col:], y) }
-			LinearInt8(nil, a, Int8Product{dst, w, Epilogue{Bias: bias, Gate: gate, Residual: true}},
-				Int8Product{Matrix{}, other, Epilogue{Store: store}})
+			LinearInt8(nil, a, Int8Product{dst, storedInt8(w), Epilogue{Bias: bias, Gate: gate, Residual: true}},
+				Int8Product{Matrix{}, storedInt8(other), Epilogue{Store: store}})
 			runtime.GOMAXPROCS(restore)
 			for i := range m {
 				for j := range n + 40 {
@@ -139,6 +148,47 @@ func TestLinearInt8Epilogues(t *testing.T) {
 	})
 }
 
+// TestQuantiseRows checks that a weight that was quantised in memory gives the products of the same weight in a file,
+// whole and in slices that begin and end anywhere.
+func TestQuantiseRows(t *testing.T) {
+	eachInt8(t, func(name string) {
+		r := rand.New(rand.NewPCG(57, 58))
+		for _, k := range []int{1, 48, 256, 1100} {
+			const m, n = 37, 130
+			a := randomMatrix(r, m, k, false)
+			for _, dtype := range []tensor.DType{tensor.BF16, tensor.F16, tensor.F32} {
+				src := randomWeight(r, dtype, 1, n, k)
+				w := NewInt8Weight(make([]byte, Int8Bytes(n, k)), n, k)
+				w.QuantiseRows(src, 0, 50)
+				w.QuantiseRows(src, 50, n)
+				file := tensor.Tensor{DType: tensor.I8, Shape: []int{n, k}, Data: make([]byte, n*k), Scale: 1}
+				file.Quant = &tensor.Quant{Rows: make([]float32, n), Rotation: tensor.RotationFor(k)}
+				values := src.Float32s()
+				for i := range n {
+					q, scale := int8Row(values[i*k:(i+1)*k], file.Quant.Rotation)
+					file.Quant.Rows[i] = scale
+					for j, v := range q {
+						file.Data[i*k+j] = byte(v)
+					}
+				}
+				for _, s := range [][2]int{{0, n}, {32, 96}, {32, 77}, {5, 129}, {96, 97}} {
+					have, want := randomMatrix(r, m, s[1]-s[0], false), randomMatrix(r, m, s[1]-s[0], false)
+					LinearInt8(nil, a, Int8Product{Dst: have, Weight: w.Slice(s[0], s[1])})
+					LinearInt8(nil, a, Int8Product{Dst: want, Weight: storedInt8(file.Slice(s[0], s[1]))})
+					for i := range m {
+						for j := range s[1] - s[0] {
+							if have.get(i, j) != want.get(i, j) {
+								t.Fatalf("%s: %v [%d %d], rows %v: [%d,%d] is %v, want %v", name, dtype, n, k, s, i, j,
+									have.get(i, j), want.get(i, j))
+							}
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestLinearInt8NaN checks that a NaN or an infinity in a row of the input makes that row of the result NaN, and no
 // other, and that a row of zeros gives zeros.
 func TestLinearInt8NaN(t *testing.T) {
@@ -148,7 +198,7 @@ func TestLinearInt8NaN(t *testing.T) {
 		a.F32[a.Stride+39] = float32(bad)
 		clear(a.F32[2*a.Stride : 3*a.Stride])
 		dst := randomMatrix(r, 19, 21, false)
-		LinearInt8(nil, a, Int8Product{Dst: dst, Weight: w})
+		LinearInt8(nil, a, Int8Product{Dst: dst, Weight: storedInt8(w)})
 		for i := range 19 {
 			for j := range 21 {
 				if v := dst.get(i, j); math.IsNaN(v) != (i == 1) || i == 2 && v != 0 {
@@ -182,7 +232,7 @@ func BenchmarkInt8(b *testing.B) {
 				for b.Loop() {
 					for i, f := range []func(){
 						func() { Linear(nil, dst, a, plain, BFloat16, Epilogue{}) },
-						func() { LinearInt8(nil, a, Int8Product{Dst: dst, Weight: w}) },
+						func() { LinearInt8(nil, a, Int8Product{Dst: dst, Weight: storedInt8(w)}) },
 					} {
 						begin := time.Now()
 						f()

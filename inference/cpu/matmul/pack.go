@@ -34,12 +34,12 @@ type packer struct {
 	kernel simd.Kernel
 	round  bool // the operands are rounded to bfloat16
 	// Working memory: offsets of rows in bytes, and copies of rows.
-	offs         [32]int
-	f32          []float32
-	bf16         []uint16
-	wide         []float32
-	int8, copies []int8
-	i16          []int16
+	offs                [32]int
+	f32                 []float32
+	bf16                []uint16
+	wide                []float32
+	int8, copies, lines []int8
+	i16                 []int16
 }
 
 // width returns the number of rows of a panel.

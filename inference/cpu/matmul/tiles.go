@@ -59,8 +59,12 @@ func (t *tileTask) run(ws *workspace) {
 	for k0 := 0; k0 == 0 || k0 < t.k; k0 += depth(kn) {
 		n := min(depth(kn), t.k-k0)
 		size, steps := panelWords(kn, n)*side, words(kn, n)
-		for j := range bPanels {
-			t.b.pack(&ws.packer, left, strip[j*size:(j+1)*size], t.row+j*side, k0, n)
+		packed, distance, ready := t.ready(k0)
+		if !ready {
+			packed, distance = strip, size
+			for j := range bPanels {
+				t.b.pack(&ws.packer, left, strip[j*size:(j+1)*size], t.row+j*side, k0, n)
+			}
 		}
 		block := t.packed[words(kn, k0)*t.panels*side:]
 		for at := t.first; at < t.last; at++ {
@@ -72,12 +76,20 @@ func (t *tileTask) run(ws *workspace) {
 				ahead = t.firstPanel(k0 + depth(kn))
 			}
 			c := acc[(at-t.first)*sums:]
-			kn.MulPanels(steps, bPanels, strip, size, block[at*size:], c, side, k0 > 0, ahead)
+			kn.MulPanels(steps, bPanels, packed, distance, block[at*size:], c, side, k0 > 0, ahead)
 			if k0+depth(kn) >= t.k {
 				t.finish(ws, c, t.from+at*side)
 			}
 		}
 	}
+}
+
+// ready returns the panels of the strip from value k0 of its rows on, and their distance, if they are in memory already.
+func (t *tileTask) ready(k0 int) (p []float32, distance int, ok bool) {
+	if b, isPanels := t.b.(*panels8); isPanels {
+		return b.panels(t.row, k0)
+	}
+	return nil, 0, false
 }
 
 // firstPanel returns the task's first panel of A, from value k of its rows on, or from value 0 if k is past the end.

@@ -1,0 +1,182 @@
+package matmul
+
+import (
+	"unsafe"
+
+	"github.com/kleinbild/kleinbild/inference/cpu/simd"
+	"github.com/kleinbild/kleinbild/inference/tensor"
+)
+
+// Int8Weight is a weight [N, K] of int8 for LinearInt8, with a scale for each row. Rotation is that of tensor.Quant.
+type Int8Weight struct {
+	N, K, Rotation int
+	scales         []float32
+	values         weights
+}
+
+// maxInt8Depth bounds K, so that no sum of products of int8 leaves an int32: K·127·128 < 2^31.
+const maxInt8Depth = 1 << 17
+
+// StoredInt8 returns a weight as it is stored. ok is false if LinearInt8 cannot use it: it must be a matrix of int8
+// with scales of rows or one scale.
+func StoredInt8(t tensor.Tensor) (w Int8Weight, ok bool) {
+	if t.DType != tensor.I8 || len(t.Shape) != 2 || t.Shape[1] > maxInt8Depth || len(t.Data) < tensor.Elements(t.Shape) ||
+		t.Quant != nil && (t.Quant.Blocks != nil || t.Quant.Columns != nil) {
+		return w, false
+	}
+	n, k := t.Shape[0], t.Shape[1]
+	w = Int8Weight{N: n, K: k, Rotation: t.Rotation()}
+	w.values = &bytes8{unsafe.Pointer(unsafe.SliceData(t.Data)), n, k}
+	if t.Scale == 1 && t.Quant != nil && t.Quant.Rows != nil {
+		w.scales = t.Quant.Rows
+		return w, true
+	}
+	w.scales = make([]float32, n)
+	for i := range w.scales {
+		w.scales[i] = t.Scale
+		if t.Quant != nil && t.Quant.Rows != nil {
+			w.scales[i] *= t.Quant.Rows[i]
+		}
+	}
+	return w, true
+}
+
+// Int8Bytes returns the size of the memory that NewInt8Weight needs for a weight [n, k].
+func Int8Bytes(n, k int) int { return roundUp(n, panelRows) * roundUp(k, panelBytes) }
+
+// NewInt8Weight returns a weight of zeros in memory of Int8Bytes bytes, which are zero. QuantiseRows fills it.
+func NewInt8Weight(memory []byte, n, k int) Int8Weight {
+	return Int8Weight{
+		N: n, K: k, Rotation: tensor.RotationFor(k), scales: make([]float32, n),
+		values: &panels8{base: unsafe.Pointer(unsafe.SliceData(memory)), rows: n, stride: roundUp(k, panelBytes)},
+	}
+}
+
+// Slice returns rows [from, to), which share the memory of w.
+func (w Int8Weight) Slice(from, to int) Int8Weight {
+	switch v := w.values.(type) {
+	case *bytes8:
+		w.values = &bytes8{v.at(from, 0), to - from, v.stride}
+	case *panels8:
+		w.values = &panels8{v.base, v.first + from, to - from, v.stride}
+	}
+	w.N, w.scales = to-from, w.scales[from:to]
+	return w
+}
+
+// QuantiseRows stores rows [from, to) of a matrix src of BF16, F16 or F32 in the same rows of w, a result of
+// NewInt8Weight.
+func (w Int8Weight) QuantiseRows(src tensor.Tensor, from, to int) {
+	d, to8 := weightOperand(src, w.K), w.values.(*panels8)
+	d.populate(from, to-from)
+	scratch, q := make([]float32, w.K), make([]int8, to8.stride)
+	for i := from; i < to; i++ {
+		w.scales[i] = d.quantise(q[:w.K], i, scratch, w.Rotation)
+		for k := 0; k < to8.stride; k += panelBytes {
+			*(*[panelBytes]int8)(to8.at(i, k)) = [panelBytes]int8(q[k:])
+		}
+	}
+}
+
+// The memory of panels8 is that of packed panels of a kernel with Tiles: panels of panelRows rows, which hold
+// panelBytes bytes of each row one after the other.
+const (
+	panelRows  = 32
+	panelBytes = 4 * simd.TileWords
+)
+
+// panels8 is a matrix of int8 in memory that tiles can be loaded from, as an operand: rows from row first on. Its rows
+// have stride bytes.
+type panels8 struct {
+	base                unsafe.Pointer
+	first, rows, stride int
+}
+
+// at returns the address of value k of a row, and of those behind it up to a multiple of panelBytes.
+func (b *panels8) at(row, k int) unsafe.Pointer {
+	row += b.first
+	return unsafe.Add(b.base, row/panelRows*panelRows*b.stride+
+		(k/panelBytes*panelRows+row%panelRows)*panelBytes+k%panelBytes)
+}
+
+// populate implements weights. The memory is resident.
+func (b *panels8) populate(int, int) {}
+
+// panels returns the packed panels from a row on and from value k0 of their rows on, and the distance of two panels. ok
+// is false if the row is not the first of a panel.
+func (b *panels8) panels(row, k0 int) (p []float32, distance int, ok bool) {
+	if (b.first+row)%panelRows != 0 || k0%panelBytes != 0 {
+		return nil, 0, false
+	}
+	rest := ceilDiv(b.rows-row, panelRows)*panelRows*b.stride - k0*panelRows
+	return unsafe.Slice((*float32)(b.at(row, k0)), rest/4), panelRows * b.stride / 4, true
+}
+
+// pack implements operand.
+func (b *panels8) pack(p *packer, side side, dst []float32, row, k0, n int) {
+	width, stride := p.width(side), roundUp(n, panelBytes)
+	lines := grow(&p.lines, width*stride)
+	for r := range min(width, b.rows-row) {
+		for k := 0; k < n; { // up to the end of a group
+			part := min(n-k, panelBytes-(k0+k)%panelBytes)
+			copy(lines[r*stride+k:], unsafe.Slice((*int8)(b.at(row+r, k0+k)), part))
+			k += part
+		}
+	}
+	from := &bytes8{unsafe.Pointer(unsafe.SliceData(lines)), min(width, b.rows-row), stride}
+	from.pack(p, side, dst, 0, 0, n)
+}
+
+// bytes8 is a matrix of int8 as an operand. Its rows are stride bytes apart.
+type bytes8 struct {
+	base         unsafe.Pointer
+	rows, stride int
+}
+
+func (b *bytes8) at(row, k int) unsafe.Pointer { return unsafe.Add(b.base, row*b.stride+k) }
+
+// populate implements weights.
+func (b *bytes8) populate(row, rows int) { populatePages(b.at(row, 0), rows*b.stride) }
+
+// pack implements operand.
+func (b *bytes8) pack(p *packer, side side, dst []float32, row, k0, n int) {
+	if n == 0 {
+		return
+	}
+	width := p.width(side)
+	if p.kernel.Quads && row+width <= b.rows && n%p.group() == 0 {
+		for r := range width {
+			p.offs[r] = r * b.stride
+		}
+		p.rows(side, dst, b.at(row, k0), b.stride, n)
+		return
+	}
+	stride := roundUp(n, p.group())
+	if p.kernel.Quads {
+		copyRows(p, &p.copies, b, width, row, k0, n, func(to []int8, from []byte) {
+			copy(unsafe.Slice((*byte)(unsafe.Pointer(&to[0])), n), from)
+		})
+		p.rows(side, dst, unsafe.Pointer(&p.copies[0]), stride, stride)
+		return
+	}
+	copyRows(p, &p.i16, b, width, row, k0, n, func(to []int16, from []byte) { simd.WidenI8(to[:n], from) })
+	p.rows(side, dst, unsafe.Pointer(&p.i16[0]), 2*stride, stride)
+}
+
+// copyRows copies n values of each of width rows of b to rows of whole groups. It pads with zeros, also for rows that b
+// does not have, and sets p.offs.
+func copyRows[T int8 | int16](
+	p *packer, buf *[]T, b *bytes8, width, row, k0, n int, convert func(to []T, from []byte),
+) {
+	stride := roundUp(n, p.group())
+	all := grow(buf, width*stride)
+	for r := range width {
+		to := all[r*stride : (r+1)*stride]
+		if row+r < b.rows {
+			convert(to, unsafe.Slice((*byte)(b.at(row+r, k0)), n))
+			to = to[n:]
+		}
+		clear(to)
+		p.offs[r] = r * stride * int(unsafe.Sizeof(all[0]))
+	}
+}
