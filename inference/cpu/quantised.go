@@ -84,7 +84,8 @@ func (b *Backend) quantise(q *quantisedWeight) (w matmul.Int8Weight, ok bool) {
 		}
 	}
 	w = matmul.NewInt8Weight(q.memory, rows, cols)
-	b.parallel(rows, max(1, quantiseBytes/q.source.DType.Bytes(cols)), func(from, to int) {
+	grain := max(1, quantiseBytes/q.source.DType.Bytes(cols)/matmul.Int8Panel) * matmul.Int8Panel
+	b.parallel(rows, grain, func(from, to int) {
 		w.QuantiseRows(q.source, from, to)
 	})
 	if b.stop.Load() {

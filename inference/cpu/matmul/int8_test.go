@@ -159,8 +159,8 @@ func TestQuantiseRows(t *testing.T) {
 			for _, dtype := range []tensor.DType{tensor.BF16, tensor.F16, tensor.F32} {
 				src := randomWeight(r, dtype, 1, n, k)
 				w := NewInt8Weight(make([]byte, Int8Bytes(n, k)), n, k)
-				w.QuantiseRows(src, 0, 50)
-				w.QuantiseRows(src, 50, n)
+				w.QuantiseRows(src, 64, n)
+				w.QuantiseRows(src, 0, 64)
 				file := tensor.Tensor{DType: tensor.I8, Shape: []int{n, k}, Data: make([]byte, n*k), Scale: 1}
 				file.Quant = &tensor.Quant{Rows: make([]float32, n), Rotation: tensor.RotationFor(k)}
 				values := src.Float32s()

@@ -42,7 +42,7 @@ func StoredInt8(t tensor.Tensor) (w Int8Weight, ok bool) {
 }
 
 // Int8Bytes returns the size of the memory that NewInt8Weight needs for a weight [n, k].
-func Int8Bytes(n, k int) int { return roundUp(n, panelRows) * roundUp(k, panelBytes) }
+func Int8Bytes(n, k int) int { return roundUp(n, Int8Panel) * roundUp(k, panelBytes) }
 
 // NewInt8Weight returns a weight of zeros in memory of Int8Bytes bytes, which are zero. QuantiseRows fills it.
 func NewInt8Weight(memory []byte, n, k int) Int8Weight {
@@ -65,27 +65,42 @@ func (w Int8Weight) Slice(from, to int) Int8Weight {
 }
 
 // QuantiseRows stores rows [from, to) of a matrix src of BF16, F16 or F32 in the same rows of w, a result of
-// NewInt8Weight.
+// NewInt8Weight. from is a multiple of Int8Panel.
 func (w Int8Weight) QuantiseRows(src tensor.Tensor, from, to int) {
-	d, to8 := weightOperand(src, w.K), w.values.(*panels8)
+	d, panels := weightOperand(src, w.K), w.values.(*panels8)
 	d.populate(from, to-from)
-	scratch, q := make([]float32, w.K), make([]int8, to8.stride)
-	for i := from; i < to; i++ {
-		w.scales[i] = d.quantise(q[:w.K], i, scratch, w.Rotation)
-		for k := 0; k < to8.stride; k += panelBytes {
-			*(*[panelBytes]int8)(to8.at(i, k)) = [panelBytes]int8(q[k:])
+	kn := simd.Int8()
+	scratch, lines, offs := make([]float32, w.K), make([]int8, Int8Panel*panels.stride), make([]int, Int8Panel)
+	for i := from; i < to; i += Int8Panel {
+		for r := range Int8Panel {
+			line := lines[r*panels.stride:]
+			if offs[r] = r * panels.stride; i+r < to {
+				w.scales[i+r] = d.quantise(line[:w.K], i+r, scratch, w.Rotation)
+			} else {
+				clear(line[:w.K])
+			}
+		}
+		// Whole panels are written one after the other.
+		panel, _, _ := panels.panels(i, 0)
+		if kn.Tiles {
+			kn.PackRows(panel, unsafe.Pointer(&lines[0]), offs, panels.stride/panelBytes)
+			continue
+		}
+		for k := 0; k < panels.stride; k += panelBytes {
+			for r := range Int8Panel {
+				copy(unsafe.Slice((*int8)(panels.at(i+r, k)), panelBytes), lines[offs[r]+k:])
+			}
 		}
 	}
 }
 
-// The memory of panels8 is that of packed panels of a kernel with Tiles: panels of panelRows rows, which hold
-// panelBytes bytes of each row one after the other.
-const (
-	panelRows  = 32
-	panelBytes = 4 * simd.TileWords
-)
+// Int8Panel is the number of rows of a panel in the memory of NewInt8Weight.
+const Int8Panel = 32
 
-// panels8 is a matrix of int8 in memory that tiles can be loaded from, as an operand: rows from row first on. Its rows
+// panelBytes is the number of bytes of a row that lie together in a panel: those of a group of words.
+const panelBytes = 4 * simd.TileWords
+
+// panels8 is a matrix of int8 as an operand, in the packed panels of a kernel with Tiles: rows from row first on. Rows
 // have stride bytes.
 type panels8 struct {
 	base                unsafe.Pointer
@@ -95,8 +110,8 @@ type panels8 struct {
 // at returns the address of value k of a row, and of those behind it up to a multiple of panelBytes.
 func (b *panels8) at(row, k int) unsafe.Pointer {
 	row += b.first
-	return unsafe.Add(b.base, row/panelRows*panelRows*b.stride+
-		(k/panelBytes*panelRows+row%panelRows)*panelBytes+k%panelBytes)
+	return unsafe.Add(b.base, row/Int8Panel*Int8Panel*b.stride+
+		(k/panelBytes*Int8Panel+row%Int8Panel)*panelBytes+k%panelBytes)
 }
 
 // populate implements weights. The memory is resident.
@@ -105,11 +120,11 @@ func (b *panels8) populate(int, int) {}
 // panels returns the packed panels from a row on and from value k0 of their rows on, and the distance of two panels. ok
 // is false if the row is not the first of a panel.
 func (b *panels8) panels(row, k0 int) (p []float32, distance int, ok bool) {
-	if (b.first+row)%panelRows != 0 || k0%panelBytes != 0 {
+	if (b.first+row)%Int8Panel != 0 || k0%panelBytes != 0 {
 		return nil, 0, false
 	}
-	rest := ceilDiv(b.rows-row, panelRows)*panelRows*b.stride - k0*panelRows
-	return unsafe.Slice((*float32)(b.at(row, k0)), rest/4), panelRows * b.stride / 4, true
+	rest := ceilDiv(b.rows-row, Int8Panel)*Int8Panel*b.stride - k0*Int8Panel
+	return unsafe.Slice((*float32)(b.at(row, k0)), rest/4), Int8Panel * b.stride / 4, true
 }
 
 // pack implements operand.
