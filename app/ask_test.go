@@ -60,7 +60,7 @@ func TestBadAsks(t *testing.T) {
 }
 
 // editOf returns what the fields of an edit are on a desk. ok is false if they cannot be entered: what keeps unchanged
-// is a slider, and without a mask only.
+// is a slider, and without a mask only, and an area is a frame, and without other values only.
 func editOf(e asktest.Edit) (edit studio.Edit, ok bool) {
 	edit = studio.Edit{Strength: e.Strength, Feather: e.Feather, Context: e.Context}
 	if e.Mask != "" {
@@ -70,5 +70,5 @@ func editOf(e asktest.Edit) (edit studio.Edit, ok bool) {
 		margins := strings.Split(e.Extend, ",")
 		edit.Left, edit.Top, edit.Right, edit.Bottom = margins[0], margins[1], margins[2], margins[3]
 	}
-	return edit, e.KeepUnchanged == ""
+	return edit, e.KeepUnchanged == "" && e.Area == ""
 }

@@ -64,6 +64,7 @@ func TestBadAsks(t *testing.T) {
 		c.editFlags = editFlags{
 			Mask: bad.Mask, Strength: numberFlag(bad.Strength), Extend: numberFlag(bad.Extend),
 			Feather: numberFlag(bad.Feather), Context: numberFlag(bad.Context),
+			Area:          numberFlag(bad.Area),
 			KeepUnchanged: numberFlag(bad.KeepUnchanged),
 		}
 		_, err := c.prepare(t.Context(), Streams{In: strings.NewReader("")})

@@ -142,6 +142,7 @@ var flags = map[inference.Field]string{
 	inference.FieldGuidance: "--guidance", inference.FieldNoise: "--noise",
 	inference.FieldMask: "--mask", inference.FieldStrength: "--strength", inference.FieldExtend: "--extend",
 	inference.FieldFeather: "--feather", inference.FieldContext: "--context",
+	inference.FieldArea:         "--area",
 	inference.FieldMatchColours: "--match-colours", inference.FieldHidden: "--source",
 	inference.FieldKeepUnchanged: "--keep-unchanged",
 	inference.FieldLoRAs:         "--lora",

@@ -123,6 +123,7 @@ func withRange(err error) error {
 		"--count":    countRange, "--max-sequence-length": lengthRange,
 		"--strength": inference.FieldStrength.Want(), "--extend": inference.FieldExtend.Want(),
 		"--feather": inference.FieldFeather.Want(), "--context": inference.FieldContext.Want(),
+		"--area":           inference.FieldArea.Want(),
 		"--keep-unchanged": inference.FieldKeepUnchanged.Want(),
 	} {
 		if strings.HasPrefix(err.Error(), flag+":") {

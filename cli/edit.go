@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"image"
 	"io"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ type editFlags struct {
 	Extend        numberFlag `placeholder:"L,T,R,B" help:"${extend_help}"`
 	Feather       numberFlag `placeholder:"PX" help:"${feather_help}"`
 	Context       numberFlag `placeholder:"PX" help:"${context_help}"`
+	Area          numberFlag `placeholder:"X,Y,W,H" help:"${area_help}"`
 	Whole         bool       `help:"Work on the whole picture instead of the part around the mask."`
 	MatchColours  string     `placeholder:"on|off" help:"${match_colours_help}"`
 	Source        string     `placeholder:"NAME" help:"${source_help}"`
@@ -36,7 +38,7 @@ func (f editFlags) given() map[inference.Field]bool {
 	return map[inference.Field]bool{
 		inference.FieldMask: f.Mask != "", inference.FieldStrength: f.Strength != "",
 		inference.FieldExtend: f.Extend != "", inference.FieldFeather: f.Feather != "",
-		inference.FieldContext: f.Context != "" || f.Whole, inference.FieldMatchColours: f.MatchColours != "",
+		inference.FieldContext: f.Context != "" || f.Whole, inference.FieldArea: f.Area != "", inference.FieldMatchColours: f.MatchColours != "",
 		inference.FieldHidden: f.Source != "", inference.FieldKeepUnchanged: f.KeepUnchanged != "",
 	}
 }
@@ -66,6 +68,15 @@ func (f editFlags) edit(earlier *inference.Edit) (e *inference.Edit, err error) 
 		if f.Mask == "" { // else the engine says that one of both is wanted
 			e.Mask = nil
 		}
+	}
+	if f.Mask != "" || f.Extend != "" || f.Whole || f.Context != "" {
+		e.Area = nil // the earlier one is for another mask, or replaced
+	}
+	if f.Area != "" {
+		if e.Area, err = inference.ParseArea(string(f.Area)); err != nil {
+			return nil, err
+		}
+		e.Whole, e.Context = false, nil
 	}
 	if f.Strength != "" {
 		if e.Strength, err = inference.ParseStrength(string(f.Strength)); err != nil {
@@ -145,6 +156,9 @@ func (c *generateCommand) repeatEdit(e picture.Edit, finder *referenceFinder) *i
 	if e.KeepUnchanged != 0 {
 		again.KeepUnchanged = &e.KeepUnchanged
 	}
+	if a := e.Area; a != [4]int{} {
+		again.Area = new(image.Rect(a[0], a[1], a[0]+a[2], a[1]+a[3]))
+	}
 	if e.Mask != nil {
 		again.Mask = earlierMask{finder, *e.Mask}
 	}
@@ -219,6 +233,9 @@ func editRows(e *picture.Edit) (rows [][2]string) {
 	}
 	if e.Context != nil {
 		add("context", *e.Context)
+	}
+	if a := e.Area; a != [4]int{} {
+		add("area", fmt.Sprintf("%d,%d,%d,%d", a[0], a[1], a[2], a[3]))
 	}
 	if e.Whole {
 		add("area", "the whole picture")

@@ -64,8 +64,10 @@ var helpTexts = kong.Vars{
 	"strength_help": "How much noise image 1 begins with, above 0 and at most 1: less stays closer to it. Default: 1.",
 	"extend_help": "Make image 1 larger, by so many pixels on the left, top, right and bottom, " +
 		"or to a ratio such as 16:9 or a shape of --aspect.",
-	"feather_help":       "The width of the soft edge inside of the mask. Default: chosen for the mask.",
-	"context_help":       "How much around the mask the model works on, too. Default: chosen for the mask.",
+	"feather_help": "The width of the soft edge inside of the mask. Default: chosen for the mask.",
+	"context_help": "How much around the mask the model works on, too. Default: chosen for the mask.",
+	"area_help": "The part of image 1 that the model works on: left and upper edge, width and height, " +
+		"around the mask. Default: chosen for the mask.",
 	"match_colours_help": "Match the colours of the result to image 1. Default: on with a mask or --extend, else off.",
 	"source_help": "Whether the model looks at image 1 (reference, default) or not (hidden): what was there then " +
 		"shows through less.",

@@ -102,6 +102,7 @@ func TestSameEdit(t *testing.T) {
 		{"a mask, 16 bits", pngFile(t, deep), masked(inference.Edit{Strength: new(0.6), Feather: new(3), Context: new(7)})},
 		{"a mask, grey", pngFile(t, gray), masked(inference.Edit{Hidden: true, MatchColours: new(false)})},
 		{"the whole photo", pngFile(t, clear), masked(inference.Edit{Whole: true, Feather: new(0)})},
+		{"an area", pngFile(t, deep), masked(inference.Edit{Area: &image.Rectangle{Max: deep.Rect.Max}})},
 		{"its own transparency", pngFile(t, clear), &inference.Edit{Mask: inference.AlphaMask{}}},
 		{"larger", pngFile(t, deep), &inference.Edit{
 			Extend: inference.Extension{Margins: inference.Margins{Left: 20, Bottom: 9}},

@@ -165,6 +165,9 @@ func editFields(req inference.Request, edit inference.Editing) map[string]string
 	if edit.Context >= 0 {
 		fields["context"] = strconv.Itoa(edit.Context)
 	}
+	if !edit.AskedArea.Empty() {
+		fields["area"] = inference.AreaText(edit.AskedArea)
+	}
 	switch m := edit.Margins; {
 	case m != (inference.Margins{}):
 		fields["extend"] = inference.Extension{Margins: m}.String()

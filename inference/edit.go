@@ -25,7 +25,9 @@ type Editing struct {
 	// Feather is the width of the soft edge inside of the mask, in pixels of image 1; 0 without a mask.
 	Feather int
 	// Context is how many pixels around the mask were asked for, or -1 if that was left to the engine.
-	Context       int
+	Context int
+	// AskedArea is the area that was asked for, empty if that was left to the engine. Area contains it.
+	AskedArea     image.Rectangle
 	Whole         bool
 	MatchColours  bool
 	Hidden        bool

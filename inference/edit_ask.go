@@ -31,6 +31,10 @@ type Edit struct {
 	// from the size of the mask. Whole works on all of image 1; it excludes Context.
 	Context *int
 	Whole   bool
+	// Area is the part of image 1 that the model works on, in pixels of image 1: it lies in image 1 and contains all that
+	// the mask changes. It is grown by what the model needs. If it is left out, it follows from the mask and Context. It
+	// needs a mask, and excludes Context and Whole.
+	Area *image.Rectangle
 	// MatchColours matches the colours of the result: with a mask or an extension to what surrounds it, else to
 	// image 1. If it is left out, it is on with a mask or an extension, else off.
 	MatchColours *bool
@@ -92,7 +96,8 @@ type checkedEdit struct {
 	mask             MaskSource
 	extend           Extension
 	strength         float64
-	feather, context int // edit.Chosen if they were left out
+	feather, context int             // edit.Chosen if they were left out
+	area             image.Rectangle // empty if it was left out
 	whole, match     bool
 	hidden           bool
 	keep             float64
@@ -124,6 +129,9 @@ func checkEdit(a Ask, c *Checked) error {
 	if e.KeepUnchanged != nil {
 		checked.keep = *e.KeepUnchanged
 	}
+	if e.Area != nil {
+		checked.area = *e.Area
+	}
 	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	// Conditions on numbers are written so that NaN is refused too.
 	for _, row := range []struct {
@@ -137,9 +145,13 @@ func checkEdit(a Ask, c *Checked) error {
 		{outside(e.Feather, MaxFeather), FieldFeather, pixels(e.Feather), ""},
 		{outside(e.Context, MaxContext), FieldContext, pixels(e.Context), ""},
 		{!e.Extend.valid(), FieldExtend, e.Extend.String(), ""},
+		{e.Area != nil && !validArea(checked.area), FieldArea, AreaText(checked.area), ""},
 		{len(a.References) == 0, FieldReferences, "none", "at least one to edit"},
 		{e.Mask != nil && e.Extend != (Extension{}), FieldExtend, "a mask as well", "one of both"},
 		{e.Whole && e.Context != nil, FieldContext, "the whole picture as well", "one of both"},
+		{e.Area != nil && e.Mask == nil, FieldArea, AreaText(checked.area) + " without a mask", "a mask"},
+		{e.Area != nil && e.Context != nil, FieldArea, "a context as well", "one of both"},
+		{e.Area != nil && e.Whole, FieldArea, "the whole picture as well", "one of both"},
 		{!e.paints() && e.Feather != nil, FieldFeather, pixels(e.Feather) + " without a mask", "a mask, or an extension"},
 		{!e.paints() && e.Context != nil, FieldContext, pixels(e.Context) + " without a mask", "a mask, or an extension"},
 		{e.paints() && checked.keep != 0, FieldKeepUnchanged, number(checked.keep) + " with a mask, or an extension",
@@ -229,6 +241,34 @@ func ParseExtension(text string) (Extension, error) {
 		return Extension{}, unreadable
 	}
 	return Extension{Ratio: float64(size.Width) / float64(size.Height)}, nil
+}
+
+// validArea says whether r can be an area. Whether it lies in image 1 and contains the mask is known once both have
+// been read.
+func validArea(r image.Rectangle) bool { return r.Min.X >= 0 && r.Min.Y >= 0 && !r.Empty() }
+
+// AreaText returns an area in the form that ParseArea reads.
+func AreaText(r image.Rectangle) string {
+	return fmt.Sprintf("%d,%d,%d,%d", r.Min.X, r.Min.Y, r.Dx(), r.Dy())
+}
+
+// ParseArea reads X,Y,WIDTH,HEIGHT in pixels of image 1. It does not compare the numbers with their limits; Ask.Check
+// does.
+func ParseArea(text string) (*image.Rectangle, error) {
+	parts := strings.Split(text, ",")
+	if len(parts) != 4 {
+		return nil, Unreadable(FieldArea, text)
+	}
+	var numbers [4]int
+	for i, part := range parts {
+		n, err := strconv.ParseInt(strings.TrimSpace(part), 10, 32)
+		if err != nil {
+			return nil, Unreadable(FieldArea, text)
+		}
+		numbers[i] = int(n)
+	}
+	at := image.Pt(numbers[0], numbers[1])
+	return &image.Rectangle{Min: at, Max: at.Add(image.Pt(numbers[2], numbers[3]))}, nil
 }
 
 // ParseStrength reads a number. It does not compare it with its limits; Ask.Check does.

@@ -87,6 +87,19 @@ func TestCheckEdit(t *testing.T) {
 		{"context and all", Ask{Edit: &Edit{Mask: mask, Context: new(2), Whole: true}},
 			"context: found the whole picture as well, want one of both"},
 
+		{"area", Ask{Edit: &Edit{Mask: mask, Area: &image.Rectangle{Max: image.Pt(1, 1)}}}, ""},
+		{"area negative", Ask{Edit: &Edit{Mask: mask, Area: &image.Rectangle{Min: image.Pt(-1, 0), Max: image.Pt(1, 1)}}},
+			"area: found -1,0,2,1, want X,Y,WIDTH,HEIGHT"},
+		{"area empty", Ask{Edit: &Edit{Mask: mask, Area: new(image.Rectangle)}}, "area: found 0,0,0,0, want "},
+		{"area without a mask", Ask{Edit: &Edit{Area: &image.Rectangle{Max: image.Pt(1, 1)}}},
+			"area: found 0,0,1,1 without a mask, want a mask"},
+		{"area of an extension", Ask{Edit: &Edit{Extend: Extension{Ratio: 2}, Area: &image.Rectangle{Max: image.Pt(1, 1)}}},
+			"area: found 0,0,1,1 without a mask, want a mask"},
+		{"area and context", Ask{Edit: &Edit{Mask: mask, Context: new(2), Area: &image.Rectangle{Max: image.Pt(1, 1)}}},
+			"area: found a context as well, want one of both"},
+		{"area and all", Ask{Edit: &Edit{Mask: mask, Whole: true, Area: &image.Rectangle{Max: image.Pt(1, 1)}}},
+			"area: found the whole picture as well, want one of both"},
+
 		{"keep", Ask{Edit: &Edit{KeepUnchanged: new(1.0)}}, ""},
 		{"keep nothing with a mask", Ask{Edit: &Edit{Mask: mask, KeepUnchanged: new(0.0)}}, ""},
 		{"keep too much", Ask{Edit: &Edit{KeepUnchanged: new(1.5)}}, "keep unchanged: found 1.5, want a number from 0 to 1"},
@@ -156,6 +169,15 @@ func TestReadEdit(t *testing.T) {
 			func(e Editing, r Request) bool {
 				return image.Rect(319, 239, 320, 240).In(e.Area) && e.Work.Check() == nil
 			}},
+		{"an area", Edit{Mask: white, Area: &image.Rectangle{Min: image.Pt(90, 40), Max: image.Pt(170, 120)}}, "",
+			func(e Editing, r Request) bool {
+				return e.Area == image.Rect(90, 40, 170, 120) && e.AskedArea == e.Area && r.EditMetadata().Area == [4]int{90, 40, 80, 80}
+			}},
+		{"an area without all of the mask", Edit{Mask: white,
+			Area: &image.Rectangle{Min: image.Pt(101, 40), Max: image.Pt(170, 120)}},
+			"area: found 101,40,69,80 for a mask at 100,50,40,40, want one around the mask", nil},
+		{"an area beyond image 1", Edit{Mask: white, Area: &image.Rectangle{Max: image.Pt(321, 240)}},
+			"area: found 0,0,321,240 for 320x240, want one inside of image 1", nil},
 		{"strength", Edit{Strength: new(0.5)}, "", func(e Editing, r Request) bool {
 			return e.Start == 25 && e.Area.Empty() && r.Size() == picture.Size{Width: 320, Height: 240} && r.Original() == nil &&
 				!e.MatchColours

@@ -32,6 +32,9 @@ func (r Request) EditMetadata() *picture.Edit {
 	if around >= 0 {
 		m.Context = &around
 	}
+	if a := e.AskedArea; !a.Empty() {
+		m.Area = [4]int{a.Min.X, a.Min.Y, a.Dx(), a.Dy()}
+	}
 	if e.Margins == (Margins{}) { // else the mask follows from the margins
 		m.Mask = picture.NewMask(r.maskFile, r.mask.Gray())
 		m.Mask.Alpha = r.mask.Transparency()

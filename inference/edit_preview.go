@@ -10,12 +10,14 @@ import (
 )
 
 // WorkArea returns what part of image 1, which has the given size, the model will work on for a mask with the given
-// bounds, and the size at which it works. native is Info.NativeSize. Of e, only Context and Whole count.
+// bounds, and the size at which it works. native is Info.NativeSize. Of e, only Context, Whole and Area count.
 func (e Edit) WorkArea(image1 picture.Size, bounds image.Rectangle, native int) (
 	area image.Rectangle, work picture.Size,
 ) {
 	a := edit.WholeArea(image1, native)
-	if !e.Whole {
+	if e.Area != nil {
+		a = edit.GivenArea(image1, *e.Area, bounds, native)
+	} else if !e.Whole {
 		context := edit.Chosen
 		if e.Context != nil {
 			context = *e.Context

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"strings"
 
 	"github.com/kleinbild/kleinbild/inference/edit"
@@ -61,6 +62,9 @@ func (c Checked) readMask(ctx context.Context) (Checked, error) {
 		if err == nil && (c.mask == nil || c.mask.Size() != c.original.Size) {
 			err = fmt.Errorf("inference: the mask is for another picture, want one for %v", c.original.Size)
 		}
+		if err == nil {
+			err = c.checkArea()
+		}
 	case c.edit.extend != (Extension{}):
 		margins, err := c.edit.extend.marginsFor(c.original.Size)
 		if err != nil {
@@ -71,6 +75,20 @@ func (c Checked) readMask(ctx context.Context) (Checked, error) {
 		return c, err
 	}
 	return c, err
+}
+
+// checkArea checks that the area that is asked for, if there is one, lies in image 1 and contains what the mask
+// changes. The error is a FieldError.
+func (c Checked) checkArea() error {
+	area, mask := c.edit.area, c.mask.Bounds()
+	switch size := c.original.Size; {
+	case area.Empty():
+	case !area.In(image.Rect(0, 0, size.Width, size.Height)):
+		return FieldError{FieldArea, fmt.Sprintf("%s for %v", AreaText(area), size), "one inside of image 1"}
+	case !mask.In(area):
+		return FieldError{FieldArea, AreaText(area) + " for a mask at " + AreaText(mask), "one around the mask"}
+	}
+	return nil
 }
 
 // marginsFor returns the margins that the extension adds to a picture of the given size. The error is a FieldError.
@@ -115,6 +133,8 @@ func (c Checked) area(info Info) edit.Area {
 		return edit.StretchedArea(c.original.Size, info.NativeSize)
 	case c.edit.whole:
 		return edit.WholeArea(c.original.Size, info.NativeSize)
+	case !c.edit.area.Empty():
+		return edit.GivenArea(c.original.Size, c.edit.area, c.mask.Bounds(), info.NativeSize)
 	}
 	return edit.NewArea(c.original.Size, c.mask.Bounds(), c.edit.context, info.NativeSize)
 }
@@ -141,7 +161,7 @@ func (c Checked) editing(info Info, steps int) (*Editing, error) {
 	e := &Editing{
 		Margins: c.margins, Strength: c.edit.strength, Start: startIndex(steps, c.edit.strength),
 		Context: c.edit.context, Whole: c.edit.whole, MatchColours: c.edit.match, Hidden: c.edit.hidden,
-		KeepUnchanged: c.edit.keep,
+		KeepUnchanged: c.edit.keep, AskedArea: c.edit.area,
 	}
 	if e.Start == steps {
 		got := fmt.Sprintf("%v of %d steps", c.edit.strength, steps)

@@ -117,6 +117,46 @@ func TestEditCaches(t *testing.T) {
 	}
 }
 
+// TestGivenAreaIsTheAreaUsed makes a picture with the automatic area, and with the same area given, which is the same
+// picture, and with other areas, which are other pictures of the same surroundings.
+func TestGivenAreaIsTheAreaUsed(t *testing.T) {
+	e := openSmall(t, "distilled")
+	mask := image.NewGray(image.Rect(0, 0, 500, 300))
+	for y := 100; y < 140; y++ {
+		for x := 200; x < 260; x++ {
+			mask.Pix[y*mask.Stride+x] = 255
+		}
+	}
+	source := photo(t, 500, 300)
+	ask := Ask{
+		Prompt: "a fox", Seed: new(uint64(1)), Steps: new(2), References: []Source{source},
+		Edit: &Edit{Mask: MaskImage{mask}},
+	}
+	_, want := stagesOfEdit(t, e, ask)
+	automatic := want.Edited.Area
+	for _, row := range []struct {
+		name string
+		area image.Rectangle
+		same bool
+	}{
+		{"the automatic one", automatic, true},
+		{"larger", automatic.Inset(-8), false},
+		{"elsewhere", automatic.Add(image.Pt(4, 0)), false},
+		{"the mask's box", image.Rect(200, 100, 260, 140), false},
+		{"everything", image.Rect(0, 0, 500, 300), false},
+	} {
+		again := ask
+		again.Edit = &Edit{Mask: MaskImage{mask}, Area: &row.area}
+		_, got := stagesOfEdit(t, e, again)
+		if sameLevels(got.Image, want.Image) != row.same || !row.area.In(got.Edited.Area) {
+			t.Errorf("%s: %v gives area %v; the same picture: %v", row.name, row.area, got.Edited.Area, !row.same)
+		}
+		if got.Image.At(199, 120) != source.original.At(199, 120) || got.Edited.Changed != want.Edited.Changed {
+			t.Errorf("%s: the surroundings have changed", row.name)
+		}
+	}
+}
+
 func sameLevels(a, b image.Image) bool {
 	if a.Bounds() != b.Bounds() {
 		return false

@@ -28,6 +28,7 @@ const (
 	FieldStrength      Field = "strength"
 	FieldFeather       Field = "feather"
 	FieldContext       Field = "context"
+	FieldArea          Field = "area"
 	FieldMatchColours  Field = "match colours"
 	FieldHidden        Field = "use of image 1"
 	FieldKeepUnchanged Field = "keep unchanged"
@@ -96,6 +97,8 @@ func (f Field) Want() string {
 		return fmt.Sprintf("a whole number of pixels from 0 to %d", MaxFeather)
 	case FieldContext:
 		return fmt.Sprintf("a whole number of pixels from 0 to %d", MaxContext)
+	case FieldArea:
+		return "X,Y,WIDTH,HEIGHT in pixels, inside of image 1 and around the mask"
 	case FieldMatchColours:
 		return "on or off"
 	case FieldHidden:

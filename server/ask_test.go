@@ -67,7 +67,7 @@ func fieldsOf(c asktest.Case) map[string]string {
 	for name, text := range map[string]string{
 		fieldPrompt: c.Prompt, fieldAspectRatio: c.Aspect, fieldSize: c.Size, fieldSeed: c.Seed, fieldSteps: c.Steps,
 		fieldGuidance: c.Guidance, fieldStrength: c.Strength, fieldExtend: c.Extend, fieldFeather: c.Feather,
-		fieldContext: c.Context, fieldKeepUnchanged: c.KeepUnchanged,
+		fieldContext: c.Context, fieldArea: c.Area, fieldKeepUnchanged: c.KeepUnchanged,
 	} {
 		if text != "" {
 			fields[name] = text

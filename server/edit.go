@@ -20,6 +20,7 @@ const (
 	fieldExtend        = "extend"
 	fieldFeather       = "feather"
 	fieldContext       = "context"
+	fieldArea          = "area"
 	fieldWhole         = "whole"
 	fieldMatchColours  = "match_colours"
 	fieldSource        = "source"
@@ -29,8 +30,8 @@ const (
 
 // editFields are the names of these fields.
 var editFields = []string{
-	fieldMask, fieldStrength, fieldExtend, fieldFeather, fieldContext, fieldWhole, fieldMatchColours, fieldSource,
-	fieldKeepUnchanged, fieldRemove,
+	fieldMask, fieldStrength, fieldExtend, fieldFeather, fieldContext, fieldArea, fieldWhole, fieldMatchColours,
+	fieldSource, fieldKeepUnchanged, fieldRemove,
 }
 
 // maskAlpha is the value of mask that stands for the transparency of image 1.
@@ -60,6 +61,9 @@ func (f *form) edit(req *apiRequest, transparent, allowRemote bool) (err error) 
 		return err
 	}
 	if e.Context, err = read(v, inference.FieldContext, inference.ParseContext); err != nil {
+		return err
+	}
+	if e.Area, err = read(v, inference.FieldArea, inference.ParseArea); err != nil {
 		return err
 	}
 	if e.KeepUnchanged, err = read(v, inference.FieldKeepUnchanged, inference.ParseKeepUnchanged); err != nil {

@@ -100,6 +100,8 @@ func TestMasks(t *testing.T) {
 		{"a long word", generate, photo, []part{text("mask", strings.Repeat("x", 1<<20))}, 422, "mask: found an address"},
 		{"with a size", generate, photo, []part{file("mask", "m.png", white), text("size", "64x64")}, 422,
 			"size: found 64x64, want none"},
+		{"area beside the mask", generate, photo, []part{file("mask", "m.png", white), text("area", "0,0,20,20")}, 422,
+			"area: found 0,0,20,20 for a mask at "},
 		{"margin too large", generate, photo, []part{text("extend", "8000,0,0,0")}, 422, "extend: found 8000,0,0,0"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -148,6 +150,9 @@ func TestEditFields(t *testing.T) {
 		}},
 		{"whole", []part{mask, text("whole", "true"), text("source", "reference")}, func(e inference.Editing) bool {
 			return e.Whole && !e.Hidden
+		}},
+		{"area", []part{mask, text("area", "0,0,64,72")}, func(e inference.Editing) bool {
+			return e.AskedArea == image.Rect(0, 0, 64, 72) && e.AskedArea.In(e.Area)
 		}},
 		{"strength of other programs", []part{text("denoising_strength", "0.25")}, func(e inference.Editing) bool {
 			return e.Strength == 0.25

@@ -50,6 +50,7 @@ var ourNames = map[inference.Field]string{
 	inference.FieldSteps: fieldSteps, inference.FieldGuidance: fieldGuidance, inference.FieldLoRAs: fieldLoRAs,
 	inference.FieldMask: fieldMask, inference.FieldStrength: fieldStrength, inference.FieldExtend: fieldExtend,
 	inference.FieldFeather: fieldFeather, inference.FieldContext: fieldContext,
+	inference.FieldArea:         fieldArea,
 	inference.FieldMatchColours: fieldMatchColours, inference.FieldHidden: fieldSource,
 	inference.FieldKeepUnchanged: fieldKeepUnchanged,
 }

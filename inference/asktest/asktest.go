@@ -30,6 +30,7 @@ type Edit struct {
 	Extend        string
 	Feather       string
 	Context       string
+	Area          string
 	KeepUnchanged string
 	NoReferences  bool // there is no image 1
 }
@@ -47,6 +48,7 @@ func Cases() []Case {
 		extension = "LEFT,TOP,RIGHT,BOTTOM in pixels, each from 0 to 8192 and one above 0, " +
 			"or a shape such as 16:9"
 		pixels = "a whole number of pixels from 0 to "
+		area   = "X,Y,WIDTH,HEIGHT in pixels, inside of image 1 and around the mask"
 	)
 	bad := func(field inference.Field, got, want string) inference.FieldError {
 		return inference.FieldError{Field: field, Got: got, Want: want}
@@ -101,6 +103,17 @@ func Cases() []Case {
 			Want: bad(inference.FieldContext, "1.5", pixels+"10000")},
 		{Name: "context too large", Edit: Edit{Context: "10001", Mask: "mask.png"},
 			Want: bad(inference.FieldContext, "10001", pixels+"10000")},
+		{Name: "area negative", Edit: Edit{Area: "-1,0,9,9", Mask: "mask.png"},
+			Want: bad(inference.FieldArea, "-1,0,9,9", area)},
+		{Name: "area of nothing", Edit: Edit{Area: "0,0,9,0", Mask: "mask.png"}, Want: bad(inference.FieldArea, "0,0,9,0", area)},
+		{Name: "area of three numbers", Edit: Edit{Area: "0,0,9", Mask: "mask.png"},
+			Want: bad(inference.FieldArea, `"0,0,9"`, area)},
+		{Name: "area of huge numbers", Edit: Edit{Area: "0,0,9,1e300", Mask: "mask.png"},
+			Want: bad(inference.FieldArea, `"0,0,9,1e300"`, area)},
+		{Name: "area without a mask", Edit: Edit{Area: "0,0,9,9"},
+			Want: bad(inference.FieldArea, "0,0,9,9 without a mask", "a mask")},
+		{Name: "area and context", Edit: Edit{Area: "0,0,9,9", Mask: "mask.png", Context: "4"},
+			Want: bad(inference.FieldArea, "a context as well", "one of both")},
 		{Name: "keep unchanged 1.5", Edit: Edit{KeepUnchanged: "1.5"},
 			Want: bad(inference.FieldKeepUnchanged, "1.5", "a number from 0 to 1")},
 		{Name: "keep unchanged with a mask", Edit: Edit{KeepUnchanged: "0.5", Mask: "mask.png"},

@@ -73,27 +73,40 @@ func NewArea(size picture.Size, box image.Rectangle, context, native int) Area {
 func leastStretched(
 	size picture.Size, wanted, box image.Rectangle, width, height, scale, pixels float64,
 ) (best Area) {
-	const step, tries, lossCost = 0.99, 12, 0.25
 	least := math.Inf(1)
-	for try := 0; try < tries || math.IsInf(least, 1); try++ {
-		smaller := math.Pow(step, float64(try))
+	for try := 0; try < stretchTries || math.IsInf(least, 1); try++ {
+		smaller := math.Pow(stretchStep, float64(try))
 		x, across := fitAxis(size.Width, wanted.Min.X, wanted.Max.X, box.Min.X, box.Max.X, width, scale*smaller)
 		y, down := fitAxis(size.Height, wanted.Min.Y, wanted.Max.Y, box.Min.Y, box.Max.Y, height, scale*smaller)
 		if float64(across*down) > pixels && min(across, down) > leastSide {
 			continue
 		}
-		ratio := float64(across) / float64(x.end-x.from) * float64(y.end-y.from) / float64(down)
-		cost := max(ratio, 1/ratio) - 1 + lossCost*(1-smaller)
-		if cost < least {
-			least = cost
-			best = Area{
-				Source: image.Rect(x.from, y.from, x.end, y.end),
-				Scaled: picture.Size{Width: across, Height: down},
-				Crop:   image.Rect(0, 0, across, down),
-			}
+		source := image.Rect(x.from, y.from, x.end, y.end)
+		if cost := stretchCost(source, across, down, smaller); cost < least {
+			least, best = cost, newArea(source, across, down)
 		}
 	}
 	return best
+}
+
+// newArea returns the area source, all of which the model sees at across × down pixels.
+func newArea(source image.Rectangle, across, down int) Area {
+	scaled := picture.Size{Width: across, Height: down}
+	return Area{Source: source, Scaled: scaled, Crop: image.Rect(0, 0, across, down)}
+}
+
+// The scales that are tried for the one that stretches least: so many, each by this factor smaller.
+const (
+	stretchTries = 12
+	stretchStep  = 0.99
+)
+
+// stretchCost says how bad it is to work on source at across × down pixels: how much wider than tall a square becomes,
+// and, with a quarter of the weight, how much smaller the work picture is than it could be.
+func stretchCost(source image.Rectangle, across, down int, smaller float64) float64 {
+	const lossCost = 0.25
+	ratio := float64(across) / float64(source.Dx()) * float64(source.Dy()) / float64(down)
+	return max(ratio, 1/ratio) - 1 + lossCost*(1-smaller)
 }
 
 // span is a part of an axis, from included and end excluded.
@@ -113,10 +126,15 @@ func fitAxis(side, wantedFrom, wantedEnd, boxFrom, boxEnd int, length, scale flo
 		n = int(math.Round(float64(scaled) / scale))
 	}
 	n = min(max(n, boxEnd-boxFrom), side)
-	// The span lies around the middle of the wanted span, then moves until it contains the box and lies in the picture.
+	return spanAround(n, side, wantedFrom, wantedEnd, boxFrom, boxEnd), scaled
+}
+
+// spanAround returns n pixels around the middle of the wanted span, moved until they contain the box and lie in the
+// picture, which has side pixels.
+func spanAround(n, side, wantedFrom, wantedEnd, boxFrom, boxEnd int) span {
 	from := (wantedFrom + wantedEnd - n) / 2
 	from = min(from, boxFrom)
 	from = max(from, boxEnd-n, 0)
 	from = min(from, side-n)
-	return span{from, from + n}, scaled
+	return span{from, from + n}
 }

@@ -63,6 +63,76 @@ func TestAreasFitTheModelAndThePicture(t *testing.T) {
 	}
 }
 
+// TestGivenAreas checks that an area that is given stays what it is, apart from what the model needs, and that the
+// automatic area, given, is the automatic area.
+func TestGivenAreas(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	within := func(size picture.Size) image.Rectangle {
+		x, y := random.IntN(size.Width), random.IntN(size.Height)
+		return image.Rect(x, y, x+1+random.IntN(size.Width-x), y+1+random.IntN(size.Height-y))
+	}
+	for range 20_000 {
+		width := int(math.Exp(random.Float64()*math.Log(12_000/64.0)) * 64)
+		height := min(max(int(float64(width)*math.Exp((random.Float64()*2-1)*math.Log(8))), 64), 12_000)
+		size := picture.Size{Width: min(width, height*8), Height: min(height, width*8)}
+		native := []int{0, 1024, 512, 256}[random.IntN(4)]
+		given := within(size)
+		box := within(picture.Size{Width: given.Dx(), Height: given.Dy()}).Add(given.Min)
+		a := GivenArea(size, given, box, native)
+		s, side := a.Size(), native
+		if side == 0 {
+			side = picture.NativeSide
+		}
+		name := fmt.Sprintf("picture %v, given %v, native %d: %+v", size, given, native, a)
+		if s.Width%16 != 0 || s.Height%16 != 0 || s.Width < 64 || s.Height < 64 || s.Width > 2048 || s.Height > 2048 ||
+			s.Width*s.Height > side*side && min(s.Width, s.Height) > 64 {
+			t.Fatalf("%s: work size %v", name, s)
+		}
+		if !given.In(a.Source) || !a.Source.In(image.Rect(0, 0, size.Width, size.Height)) || a.Rect() != a.Source {
+			t.Fatalf("%s: without what was given, or not in the picture", name)
+		}
+		x, y := float64(s.Width)/float64(a.Source.Dx()), float64(s.Height)/float64(a.Source.Dy())
+		if stretch := max(x/y, y/x) - 1; stretch > 16.5/float64(min(s.Width, s.Height)) {
+			t.Fatalf("%s: stretched by %.3f", name, stretch)
+		}
+		elongated := float64(max(given.Dx(), given.Dy())) / float64(min(given.Dx(), given.Dy()))
+		if grown := a.Source.Size().Sub(given.Size()); elongated < 16 && min(given.Dx(), given.Dy()) >= 64 &&
+			(grown.X >= 16 || grown.Y >= 16 || grown != image.Point{} && x != 1 && y != 1) {
+			t.Fatalf("%s: grown by %v", name, grown)
+		}
+		if again := GivenArea(size, a.Source, box, native); again.Source != a.Source {
+			t.Fatalf("%s: given again it is %v", name, again.Source)
+		}
+		if chosen := NewArea(size, box, Chosen, native); GivenArea(size, chosen.Source, box, native) != chosen {
+			t.Fatalf("%s: the automatic area %+v is another one when it is given", name, chosen)
+		}
+	}
+}
+
+// TestGivenAreasThatAreExpected checks at which size a model works on areas of a photo.
+func TestGivenAreasThatAreExpected(t *testing.T) {
+	size := picture.Size{Width: 6000, Height: 4000}
+	for _, row := range []struct {
+		name  string
+		given image.Rectangle
+		want  image.Rectangle
+		work  picture.Size
+	}{
+		{"small, enlarged", image.Rect(100, 100, 500, 400), image.Rect(100, 100, 500, 400),
+			picture.Size{Width: 1152, Height: 864}},
+		{"nearly the model's, not scaled", image.Rect(100, 100, 1001, 911), image.Rect(94, 97, 1006, 913),
+			picture.Size{Width: 912, Height: 816}},
+		{"large, reduced", image.Rect(0, 0, 3000, 2000), image.Rect(0, 0, 3000, 2000), picture.Size{Width: 1248, Height: 832}},
+		{"tiny", image.Rect(5999, 3999, 6000, 4000), image.Rect(5984, 3984, 6000, 4000),
+			picture.Size{Width: 64, Height: 64}},
+		{"a strip", image.Rect(0, 1000, 6000, 1010), image.Rect(0, 911, 6000, 1099), picture.Size{Width: 2048, Height: 64}},
+	} {
+		if a := GivenArea(size, row.given, row.given, 0); a.Source != row.want || a.Size() != row.work {
+			t.Errorf("%s: %v at %v, want %v at %v", row.name, a.Source, a.Size(), row.want, row.work)
+		}
+	}
+}
+
 func TestAreasThatAreExpected(t *testing.T) {
 	for _, row := range []struct {
 		name    string

@@ -18,11 +18,14 @@ type Edit struct {
 	Strength float64 `json:"strength"`       // above 0, at most 1
 	// Feather and Context are those that were used, also if they were chosen for the mask. They are nil if the edit has no
 	// use for them.
-	Feather      *int `json:"feather,omitempty"`
-	Context      *int `json:"context,omitempty"`
-	Whole        bool `json:"whole,omitempty"` // the model worked on the whole picture
-	MatchColours bool `json:"match_colours"`
-	SourceHidden bool `json:"source_hidden,omitempty"` // image 1 was not shown to the model
+	Feather *int `json:"feather,omitempty"`
+	Context *int `json:"context,omitempty"`
+	Whole   bool `json:"whole,omitempty"` // the model worked on the whole picture
+	// Area is the part of image 1 that the model was asked to work on: its left and upper edge, width and height. It is
+	// zero if the engine chose it.
+	Area         [4]int `json:"area,omitzero"`
+	MatchColours bool   `json:"match_colours"`
+	SourceHidden bool   `json:"source_hidden,omitempty"` // image 1 was not shown to the model
 	// Extend is by how much the picture grew on the left, top, right and bottom.
 	Extend        [4]int  `json:"extend,omitzero"`
 	KeepUnchanged float64 `json:"keep_unchanged,omitempty"` // 0 to 1

@@ -39,7 +39,7 @@ func exampleEdit(levels *image.Gray) *Edit {
 	feather, context := 12, 0
 	return &Edit{
 		Mask:     NewMask(ReferenceFile{Path: "/home/anna/maske.png", SHA256: "ef"}, levels),
-		Strength: 0.6, Feather: &feather, Context: &context, MatchColours: true, Extend: [4]int{1, 0, 0, 2},
+		Strength: 0.6, Feather: &feather, Context: &context, Area: [4]int{4, 5, 60, 70}, MatchColours: true, Extend: [4]int{1, 0, 0, 2},
 		KeepUnchanged: 0.25,
 	}
 }
@@ -125,6 +125,10 @@ func TestOldVersionsRefuseEdits(t *testing.T) {
 		t.Error("a picture without an edit does not have format 1")
 	}
 	meta.Edit = exampleEdit(disc(4, 3))
+	if file := encoded(t, meta); !bytes.Contains(file, []byte(`{"format":4,`)) {
+		t.Error("a picture with an area does not have format 4")
+	}
+	meta.Edit.Area = [4]int{}
 	if file := encoded(t, meta); !bytes.Contains(file, []byte(`{"format":2,`)) {
 		t.Error("a picture with an edit does not have format 2")
 	}

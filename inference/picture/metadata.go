@@ -56,6 +56,9 @@ const (
 	editFormat = 2
 	// arrangedFormat is the format of a picture with a reference that was arranged, for the same reason.
 	arrangedFormat = 3
+	// areaFormat is the format of a picture with an Edit that has an area, for the same reason.
+	areaFormat   = 4
+	newestFormat = areaFormat
 )
 
 // record is the JSON in a file. Its format number increases when a reader of the old format would misread the new one.
@@ -68,6 +71,8 @@ type record struct {
 func (m Metadata) format() int {
 	arranged := func(r ReferenceFile) bool { return r.Arrangement != Arrangement{} }
 	switch {
+	case m.Edit != nil && m.Edit.Area != [4]int{}:
+		return areaFormat
 	case slices.ContainsFunc(m.References, arranged):
 		return arrangedFormat
 	case m.Edit != nil:

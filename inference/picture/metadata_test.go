@@ -229,7 +229,7 @@ func hostilePNGs(t testing.TB) map[string]struct {
 		"not JSON":                  {with(textChunk("prompt: fox")), "metadata"},
 		"JSON of another shape":     {with(textChunk(`[1]`)), "metadata"},
 		"no format":                 {with(textChunk(`{"prompt":"fox"}`)), "format 0, want 1"},
-		"newer format":              {with(textChunk(`{"format":4}`)), "format 4, want 1 to 3"},
+		"newer format":              {with(textChunk(`{"format":5}`)), "format 5, want 1 to 4"},
 		"seed that is too large":    {with(textChunk(`{"format":1,"seed":18446744073709551616}`)), "metadata"},
 		"negative seed":             {with(textChunk(`{"format":1,"seed":-1}`)), "metadata"},
 		"steps that are no integer": {with(textChunk(`{"format":1,"steps":1e99}`)), "metadata"},

@@ -130,8 +130,8 @@ func readOwn(value string) (Origin, error) {
 	if err := json.Unmarshal([]byte(value), &r); err != nil {
 		return Origin{}, fmt.Errorf("metadata: %w", err)
 	}
-	if r.Format < metadataFormat || r.Format > arrangedFormat {
-		return Origin{}, fmt.Errorf("metadata of format %d, want %d to %d", r.Format, metadataFormat, arrangedFormat)
+	if r.Format < metadataFormat || r.Format > newestFormat {
+		return Origin{}, fmt.Errorf("metadata of format %d, want %d to %d", r.Format, metadataFormat, newestFormat)
 	}
 	if err := r.Metadata.checkNames(); err != nil {
 		return Origin{}, err

@@ -31,6 +31,7 @@ schemathesis.openapi.format("binary", st.just(SMALL))
 schemathesis.openapi.format("picture-size", st.one_of(st.builds("{}x{}".format, sides, sides), st.just("auto")))
 schemathesis.openapi.format("lora-list", st.just("[]"))
 schemathesis.openapi.format("picture-uris", st.sampled_from(["[]", json.dumps([URI])]))
+schemathesis.openapi.format("picture-area", st.just("0,0,64,64"))
 schemathesis.openapi.format("picture-extension", st.sampled_from(["16,0,0,32", "0,8,0,0", "16:9", "square"]))
 
 
@@ -47,6 +48,7 @@ EDIT = {
     "extend": lambda v: v in ("16,0,0,32", "0,8,0,0", "16:9", "square"),
     "feather": is_number(0, 1000, True),
     "context": is_number(0, 10000, True),
+    "area": lambda v: v == "0,0,64,64",
     "whole": lambda v: isinstance(v, bool),
     "match_colours": lambda v: isinstance(v, bool),
     "source": lambda v: v in ("reference", "hidden"),
@@ -84,7 +86,11 @@ def make_consistent(path: str, body: dict) -> None:
     else:
         paints = False
         drop("feather", "context")
+    if "mask" not in given:
+        drop("area")
     if body.get("whole") is True:
+        drop("context", "area")
+    elif "area" in given:
         drop("context")
     if not paints:
         drop("source")
