@@ -38,8 +38,9 @@ func (f editFlags) given() map[inference.Field]bool {
 	return map[inference.Field]bool{
 		inference.FieldMask: f.Mask != "", inference.FieldStrength: f.Strength != "",
 		inference.FieldExtend: f.Extend != "", inference.FieldFeather: f.Feather != "",
-		inference.FieldContext: f.Context != "" || f.Whole, inference.FieldArea: f.Area != "", inference.FieldMatchColours: f.MatchColours != "",
-		inference.FieldHidden: f.Source != "", inference.FieldKeepUnchanged: f.KeepUnchanged != "",
+		inference.FieldContext: f.Context != "" || f.Whole, inference.FieldArea: f.Area != "",
+		inference.FieldMatchColours: f.MatchColours != "",
+		inference.FieldHidden:       f.Source != "", inference.FieldKeepUnchanged: f.KeepUnchanged != "",
 	}
 }
 

@@ -171,7 +171,8 @@ func TestReadEdit(t *testing.T) {
 			}},
 		{"an area", Edit{Mask: white, Area: &image.Rectangle{Min: image.Pt(90, 40), Max: image.Pt(170, 120)}}, "",
 			func(e Editing, r Request) bool {
-				return e.Area == image.Rect(90, 40, 170, 120) && e.AskedArea == e.Area && r.EditMetadata().Area == [4]int{90, 40, 80, 80}
+				return e.Area == image.Rect(90, 40, 170, 120) && e.AskedArea == e.Area &&
+					r.EditMetadata().Area == [4]int{90, 40, 80, 80}
 			}},
 		{"an area without all of the mask", Edit{Mask: white,
 			Area: &image.Rectangle{Min: image.Pt(101, 40), Max: image.Pt(170, 120)}},

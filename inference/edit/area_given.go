@@ -40,9 +40,9 @@ func leastGiven(size picture.Size, given image.Rectangle, pixels float64) image.
 		least := max(leastSide/mostEnlarged, int(math.Ceil(float64(other)/elongated)))
 		return min(max(n, least), most)
 	}
-	x := spanAround(side(given.Dx(), given.Dy(), size.Width), size.Width, given.Min.X, given.Max.X, given.Min.X, given.Max.X)
-	y := spanAround(side(given.Dy(), given.Dx(), size.Height), size.Height, given.Min.Y, given.Max.Y,
-		given.Min.Y, given.Max.Y)
+	width, height := side(given.Dx(), given.Dy(), size.Width), side(given.Dy(), given.Dx(), size.Height)
+	x := spanAround(width, size.Width, given.Min.X, given.Max.X, given.Min.X, given.Max.X)
+	y := spanAround(height, size.Height, given.Min.Y, given.Max.Y, given.Min.Y, given.Max.Y)
 	return image.Rect(x.from, y.from, x.end, y.end)
 }
 
