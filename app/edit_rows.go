@@ -46,6 +46,7 @@ type editField struct {
 // The choices: pairs of what is shown and what it stands for.
 var (
 	areaChoices  = [][2]string{{"Around it", "part"}, {"All of image 1", "whole"}}
+	frameChoices = append([][2]string{{"The frame", "frame"}}, areaChoices...) // once the frame was moved
 	matchChoices = [][2]string{{"Automatic", ""}, {"Match image 1", studio.MatchOn}, {"As made", studio.MatchOff}}
 	shownChoices = [][2]string{{"Seen by model", "shown"}, {"Hidden", "hidden"}}
 )
@@ -80,7 +81,12 @@ func newEditRows(c common, pick func(chosen func(path string))) *editRows {
 	r.context = row("Context", field("automatic", "Pixels around the mask that the model works on, too",
 		func(e *studio.Edit) *string { return &e.Context }))
 	r.area = ui.NewChoice(c.keys, areaChoices, "part", func(v string) {
-		c.Desk.Choose(func(d *studio.Desk) { d.Edit.Whole = v == "whole" })
+		c.Desk.Choose(func(d *studio.Desk) {
+			d.Edit.Whole = v == "whole"
+			if v == "part" {
+				d.Edit.Mask.Area = image.Rectangle{}
+			}
+		})
 	})
 	r.match = ui.NewChoice(c.keys, matchChoices, "", func(v string) {
 		c.Desk.Choose(func(d *studio.Desk) { d.Edit.MatchColours = v })
@@ -125,12 +131,25 @@ func (r *editRows) lay(d studio.Desk) {
 			f.SetText(ui.FirstRunes(text, ui.MaxFieldRunes))
 		}
 	}
-	r.area.Set(map[bool]string{false: "part", true: "whole"}[d.Edit.Whole])
+	r.layArea(d.Edit)
 	r.shown.Set(map[bool]string{false: "shown", true: "hidden"}[d.Edit.Hidden])
 	r.match.Set(d.Edit.MatchColours)
 	r.laying = true
 	r.amount.SetValue(d.Edit.Keep)
 	r.laying = false
+}
+
+// layArea shows on what the model works.
+func (r *editRows) layArea(e studio.Edit) {
+	choices, chosen := areaChoices, "part"
+	if !e.Mask.Area.Empty() {
+		choices, chosen = frameChoices, "frame"
+	}
+	if e.Whole {
+		chosen = "whole"
+	}
+	r.area.Offer(choices)
+	r.area.Set(chosen)
 }
 
 // refresh shows the rows that have an effect on the desk. It says whether others are shown than before.
@@ -146,7 +165,8 @@ func (r *editRows) refresh() (changed bool) {
 	for _, row := range []*advancedRow{r.feather, r.work} {
 		row.hidden = row.hidden || !paints
 	}
-	r.context.hidden = r.context.hidden || !paints || e.Whole
+	r.context.hidden = r.context.hidden || !paints || e.Whole || e.Framed()
+	r.layArea(e)
 	r.source.hidden = r.source.hidden || !paints && strings.TrimSpace(e.Strength) == ""
 	r.keep.hidden = r.keep.hidden || paints
 	extendable := e.Mask.None() || e.Extends() // a mask and a larger canvas exclude each other

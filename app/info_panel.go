@@ -125,6 +125,9 @@ func infoFacts(m picture.Metadata, took time.Duration) (facts [][2]string) {
 			}
 			add("Edit", "mask: "+name)
 		}
+		if a := e.Area; a != [4]int{} {
+			add("Edit", fmt.Sprintf("work area: %d × %d at %d, %d", a[2], a[3], a[0], a[1]))
+		}
 		var grown []string
 		for i, side := range []string{"left", "top", "right", "bottom"} {
 			if e.Extend[i] > 0 {

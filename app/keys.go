@@ -136,6 +136,7 @@ func keyTable() []binding {
 		{where: onMask, does: "Take away instead of adding", mouse: "Ctrl + drag"},
 		{where: onMask, does: "Move the picture", mouse: "Space + drag"},
 		{where: onMask, does: "Move the brush; paint, and stop", keys: keys(fyne.KeyUp, fyne.KeyDown, fyne.KeyReturn)},
+		{where: onMask, does: "Frame of the work area as it was", mouse: "double-click its label"},
 		{where: onMask, does: "Clear the mask", keys: keys(fyne.KeyDelete)},
 
 		{where: onSlots, does: "Choose a picture", keys: keys(fyne.KeyReturn)},

@@ -13,13 +13,20 @@ func (l *maskLayer) MouseOut()                        { l.hover(l.pointer, false
 
 func (l *maskLayer) hover(pos fyne.Position, inside bool) {
 	l.pointer, l.inside = pos, inside
+	l.mode.frame.Hover(pos)
 	l.drawPointer()
 }
 
-// MouseDown begins to paint with the left button, and to pan with the middle one or the space bar.
+// MouseDown begins to paint with the left button, or takes hold of the frame. It pans with the middle button or the
+// space bar.
 func (l *maskLayer) MouseDown(e *desktop.MouseEvent) {
-	ui.TakeFocus(l)
 	l.hover(e.Position, true)
+	if e.Button == desktop.MouseButtonPrimary && l.overFrame() {
+		ui.TakeFocus(l.mode.frame)
+		l.framing = true
+		return
+	}
+	ui.TakeFocus(l)
 	switch {
 	case e.Button == desktop.MouseButtonTertiary, e.Button == desktop.MouseButtonPrimary && l.space:
 		l.panning = true
@@ -31,6 +38,10 @@ func (l *maskLayer) MouseDown(e *desktop.MouseEvent) {
 
 func (l *maskLayer) Dragged(e *fyne.DragEvent) {
 	l.hover(e.Position, true)
+	if l.framing {
+		l.mode.frame.Dragged(e)
+		return
+	}
 	if l.panning {
 		l.mode.view.Dragged(e)
 		return
@@ -42,6 +53,14 @@ func (l *maskLayer) MouseUp(*desktop.MouseEvent) { l.lift() }
 func (l *maskLayer) DragEnd()                    { l.lift() }
 
 func (l *maskLayer) lift() {
+	if l.framing {
+		l.framing = false
+		if l.mode.frame.Held() {
+			l.mode.frame.DragEnd()
+		}
+		l.drawPointer()
+		return
+	}
 	if l.panning {
 		l.panning = false
 		l.mode.view.DragEnd()
@@ -49,6 +68,13 @@ func (l *maskLayer) lift() {
 		return
 	}
 	l.release()
+}
+
+// DoubleTapped has the frame follow from the mask again, if it is taken by its label or a handle.
+func (l *maskLayer) DoubleTapped(e *fyne.PointEvent) {
+	if l.mode.frame.Holds(e.Position) {
+		l.mode.resetFrame()
+	}
 }
 
 // Scrolled zooms, or changes the size of the brush with Ctrl.
@@ -155,6 +181,7 @@ var _ interface {
 	fyne.Draggable
 	fyne.Scrollable
 	fyne.SecondaryTappable
+	fyne.DoubleTappable
 	desktop.Mouseable
 	desktop.Hoverable
 	desktop.Keyable

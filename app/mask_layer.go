@@ -46,6 +46,7 @@ type maskLayer struct {
 	inside  bool          // the pointer is over the layer, or the keys move it
 	space   bool          // is down: a drag pans
 	panning bool
+	framing bool     // the pointer holds the frame of the work area
 	gesture *gesture // nil while nothing is painted
 	last    *paint.Point
 }
@@ -91,7 +92,7 @@ func (l *maskLayer) Resize(size fyne.Size) {
 
 // forget ends what is under way.
 func (l *maskLayer) forget() {
-	l.gesture, l.last, l.inside, l.space, l.panning = nil, nil, false, false, false
+	l.gesture, l.last, l.inside, l.space, l.panning, l.framing = nil, nil, false, false, false, false
 	l.placed()
 }
 
@@ -119,12 +120,17 @@ const leastRing float32 = 6
 // drawPointer shows how large the brush is.
 func (l *maskLayer) drawPointer() {
 	side := float32(l.brush.Size) * l.mode.view.CurrentScale()
-	shown := l.inside && l.brushes() && side >= leastRing && !l.space && !l.panning
+	shown := l.inside && l.brushes() && side >= leastRing && !l.space && !l.panning && !l.overFrame()
 	for _, c := range []*canvas.Circle{l.shade, l.ring} {
 		ui.Show(c, shown)
 		c.Resize(fyne.NewSize(side, side))
 		c.Move(l.pointer.Subtract(fyne.NewPos(side/2, side/2)))
 	}
+}
+
+// overFrame says whether the pointer is over a part of the frame that it can take hold of.
+func (l *maskLayer) overFrame() bool {
+	return l.framing || l.gesture == nil && !l.space && l.mode.frame.Holds(l.pointer)
 }
 
 // brushes says whether the tool paints with the brush.
@@ -286,6 +292,8 @@ func (l *maskLayer) fill(p paint.Point, remove bool) {
 // Cursor hides the system's pointer where the brush is drawn in its place.
 func (l *maskLayer) Cursor() desktop.Cursor {
 	switch {
+	case l.overFrame():
+		return l.mode.frame.Cursor()
 	case l.space || l.panning:
 		return desktop.PointerCursor
 	case l.ring.Visible():

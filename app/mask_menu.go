@@ -7,7 +7,6 @@ import (
 	"fyne.io/fyne/v2"
 
 	"github.com/kleinbild/kleinbild/app/studio/paint"
-	"github.com/kleinbild/kleinbild/app/ui"
 )
 
 // growSteps are the distances in pixels by which the menu grows and shrinks a mask.
@@ -30,7 +29,7 @@ func (m *maskMode) menu() *fyne.Menu {
 	save := fyne.NewMenuItem("Save the mask as…", func() { m.host.saveMask(m.mask) })
 	items := []*fyne.MenuItem{
 		fyne.NewMenuItem("Invert", m.invert), steps("Grow", (*paint.Mask).Grow), steps("Shrink", (*paint.Mask).Shrink),
-		fyne.NewMenuItem("Clear", m.clear), fyne.NewMenuItemSeparator(), automatic, fyne.NewMenuItemSeparator(),
+		fyne.NewMenuItem("Clear", m.clear), fyne.NewMenuItemSeparator(), automatic, m.frameItem(), fyne.NewMenuItemSeparator(),
 		fyne.NewMenuItem("Load a mask…", func() { m.host.pickMask(m.loadMask) }), save,
 	}
 	empty := m.mask == nil || m.mask.Empty()
@@ -46,10 +45,4 @@ func (m *maskMode) invert() {
 
 func (m *maskMode) clear() {
 	m.change(func(_ context.Context, from *paint.Mask) (*paint.Mask, error) { return from.Clear(), nil })
-}
-
-// toggleFrame hides the frame of the work area, or shows it again.
-func (m *maskMode) toggleFrame() {
-	ui.Show(m.frame, !m.frame.Visible())
-	m.tools.refresh()
 }

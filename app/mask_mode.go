@@ -60,7 +60,9 @@ type maskHost interface {
 
 func newMaskMode(c common, view *ui.PictureView, host maskHost) *maskMode {
 	m := &maskMode{common: c, host: host, view: view, frame: ui.NewFrame(view)}
-	m.frame.Fixed = true // it shows what the mask and the context lead to
+	m.frame.Grips = true // all else is for the tools
+	m.frame.OnChanged, m.frame.OnSettled, m.frame.OnReset = m.labelFrame, m.frameSettled, m.resetFrame
+	m.frame.Disable()
 	m.layer = newMaskLayer(m)
 	m.tools = newMaskBar(m)
 	c.Desk.Changed.Subscribe(m.follow)
@@ -123,6 +125,7 @@ func (m *maskMode) forget() {
 	m.layer.forget()       // what is under way has the size of the image 1 before
 	m.layer.tiles.clear()
 	m.frame.Set(image.Rectangle{})
+	m.frame.Disable()
 }
 
 // read reads image 1 at its full resolution, and the mask if it lies in a file.
@@ -237,6 +240,7 @@ type edgeOf struct {
 	mask             *paint.Mask
 	feather, context string
 	whole            bool
+	area             image.Rectangle
 	native           int
 }
 
@@ -249,7 +253,7 @@ func (j *edgeJob) ask(m *maskMode) {
 		return
 	}
 	e := m.Desk.Desk().Edit
-	of := edgeOf{m.mask, e.Feather, e.Context, e.Whole, m.native()}
+	of := edgeOf{m.mask, e.Feather, e.Context, e.Whole, e.Mask.Area, m.native()}
 	if of == j.done {
 		return
 	}
@@ -276,16 +280,12 @@ func (j *edgeJob) ask(m *maskMode) {
 			if m.mask == of.mask {
 				j.feather = feather
 				m.layer.tiles.edge(of.mask, soft)
-				m.showArea(area, work)
+				if !m.frame.Held() {
+					m.showArea(area, work, bounds)
+				}
 				m.tools.refresh()
 			}
 			j.ask(m)
 		}
 	})
-}
-
-// showArea frames the part of image 1 that the model works on.
-func (m *maskMode) showArea(area image.Rectangle, work picture.Size) {
-	m.frame.SetLabel("work area " + times(picture.Size{Width: area.Dx(), Height: area.Dy()}) + " › " + times(work))
-	m.frame.Set(area)
 }

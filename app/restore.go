@@ -92,7 +92,7 @@ func (s *session) restore(meta picture.Metadata, mask studio.Mask) {
 			missing = append(missing, "the mask")
 		}
 		if edit.Mask = mask; len(slots) > 0 {
-			edit.Mask.Of = slots[0]
+			edit.Mask.Of, edit.Mask.Area = slots[0], studio.AreaOf(meta.Edit)
 		}
 		// The pictures are read again: the files may have changed.
 		s.Desk.Choose(func(d *studio.Desk) {

@@ -2,6 +2,7 @@ package studio
 
 import (
 	"context"
+	"image"
 	"strconv"
 	"strings"
 
@@ -49,7 +50,7 @@ func (e Edit) withTexts(other Edit) Edit {
 
 // sameChoices compares what is chosen.
 func (e Edit) sameChoices(other Edit) bool {
-	return e.Mask.same(other.Mask) && e.Whole == other.Whole && e.Hidden == other.Hidden &&
+	return e.Mask.same(other.Mask) && e.Mask.Area == other.Mask.Area && e.Whole == other.Whole && e.Hidden == other.Hidden &&
 		e.MatchColours == other.MatchColours && e.Keep == other.Keep
 }
 
@@ -82,6 +83,9 @@ func pixelText(n int) string {
 	}
 	return strconv.Itoa(n)
 }
+
+// Framed says whether the model works on an area that was chosen.
+func (e Edit) Framed() bool { return !e.Whole && !e.Mask.Area.Empty() && !e.Mask.None() }
 
 // Paints says whether only a part of image 1 changes.
 func (e Edit) Paints() bool { return !e.Mask.None() || e.Extends() }
@@ -161,7 +165,9 @@ func (d Desk) edit(store *Store) (*inference.Edit, error) {
 			return nil, err
 		}
 	}
-	if text := number(from.Context); text != "" && !from.Whole {
+	if from.Framed() {
+		e.Area = &from.Mask.Area
+	} else if text := number(from.Context); text != "" && !from.Whole {
 		var err error
 		if e.Context, err = inference.ParseContext(text); err != nil {
 			return nil, err
@@ -172,6 +178,14 @@ func (d Desk) edit(store *Store) (*inference.Edit, error) {
 
 // number returns a number as it was typed, with a point for a comma.
 func number(text string) string { return strings.Replace(strings.TrimSpace(text), ",", ".", 1) }
+
+// AreaOf returns the area that an edit with the given metadata was asked to work on, for Mask.Area.
+func AreaOf(m *picture.Edit) image.Rectangle {
+	if m == nil {
+		return image.Rectangle{}
+	}
+	return image.Rect(m.Area[0], m.Area[1], m.Area[0]+m.Area[2], m.Area[1]+m.Area[3])
+}
 
 // EditOf returns what a desk shows for an edit with the given metadata, apart from its mask.
 func EditOf(m *picture.Edit) (e Edit) {
@@ -227,7 +241,9 @@ func (e Edit) Settings() (s inference.Edit) {
 	if text := number(e.Feather); text != "" {
 		s.Feather, _ = inference.ParseFeather(text)
 	}
-	if text := number(e.Context); text != "" && !e.Whole {
+	if e.Framed() {
+		s.Area = &e.Mask.Area
+	} else if text := number(e.Context); text != "" && !e.Whole {
 		s.Context, _ = inference.ParseContext(text)
 	}
 	s.Whole = e.Whole

@@ -188,7 +188,7 @@ func TestEditIsKept(t *testing.T) {
 		Mask: mask, Strength: "0.5", Left: "1", Bottom: "2", Feather: "3", Context: "4", Whole: true, Hidden: true,
 		MatchColours: MatchOff, Keep: 0.25,
 	}}
-	want.Edit.Mask.Of = want.Slots[0]
+	want.Edit.Mask.Of, want.Edit.Mask.Area = want.Slots[0], image.Rect(1, 0, 3, 2)
 	if err := s.SaveDesk(want); err != nil {
 		t.Fatal(err)
 	}

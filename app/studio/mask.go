@@ -23,6 +23,9 @@ type Mask struct {
 	Digest string `json:"sha256,omitempty"` // of the file's bytes; "" before it was read
 	Alpha  bool   `json:"alpha,omitempty"`  // the transparency of image 1; it has no file
 	Of     Slot   `json:"of"`               // the picture that it belongs to
+	// Area is the part of image 1 that the model works on, in its pixels. It contains what the mask changes. It is empty
+	// if it follows from the mask.
+	Area image.Rectangle `json:"area,omitzero"`
 	// Painted is the mask itself if it was painted on the canvas, as large as image 1, else nil. Path and Digest are then
 	// those of the file that was last kept of it: of this very mask if Kept is set, else of what it was before.
 	Painted *paint.Mask `json:"-"`
@@ -56,7 +59,7 @@ func (m Mask) Name() string {
 // slot returns the file of the mask as that of a slot: it is stored and found as pasted pictures are.
 func (m Mask) slot() Slot { return Slot{Path: m.Path, Digest: m.Digest} }
 
-// same says whether two masks are the same one: their files, if not all of them have been read.
+// same says whether two masks change the same pixels: their files do, if not all of them have been read.
 func (m Mask) same(other Mask) bool {
 	switch {
 	case m.Painted != nil && other.Painted != nil:
@@ -185,12 +188,16 @@ func (s *Studio) leaveMask() {
 // Is says whether two masks are the same one, also if only one of them has been read.
 func (m Mask) Is(other Mask) bool { return m.None() == other.None() && m.same(other) }
 
-// WithPainted returns the mask with what was painted in its place, for image 1. A mask of nothing is none.
+// WithPainted returns the mask with what was painted in its place, for image 1. A mask of nothing is none. An area that
+// was chosen grows with it.
 func (m Mask) WithPainted(mask *paint.Mask, of Slot) Mask {
 	if mask.Empty() {
 		return Mask{}
 	}
 	of.Ref = nil
+	if !m.Area.Empty() {
+		m.Area = m.Area.Union(mask.Bounds())
+	}
 	m.Painted, m.Kept, m.Alpha, m.Of = mask, false, false, of
 	return m
 }

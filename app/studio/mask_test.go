@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/kleinbild/kleinbild/app/studio/paint"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // stroke returns a mask with a rectangle painted on it.
@@ -125,4 +126,50 @@ func TestPaintedIsKeptAtTheEnd(t *testing.T) {
 		t.Errorf("%+v, %v, %v", d.Edit.Mask, ok, err)
 	}
 	again.Keeper.Last()
+}
+
+// TestMaskArea checks that a chosen area is asked for, grows with what is painted, is a choice that undo takes back, and
+// stays when the mask is kept.
+func TestMaskArea(t *testing.T) {
+	square := func(r image.Rectangle) *paint.Mask {
+		w := paint.New(image.Pt(200, 100)).Edit()
+		w.Rectangle(r)
+		return w.Done()
+	}
+	of := Slot{Path: "a.png"}
+	m := Mask{}.WithPainted(square(image.Rect(10, 10, 30, 30)), of)
+	d := Desk{Slots: []Slot{of}, Edit: Edit{Mask: m, Context: "9"}}
+	if e, err := d.edit(nil); err != nil || e.Area != nil || e.Context == nil || d.Edit.Framed() {
+		t.Errorf("without an area: %+v, %v", e, err)
+	}
+	framed := d
+	framed.Edit.Mask.Area = image.Rect(0, 0, 64, 64)
+	if framed.SameChoices(d) || framed.Edit.withTexts(d.Edit).Mask.Area.Empty() {
+		t.Error("undo does not see the area")
+	}
+	if e, err := framed.edit(nil); err != nil || e.Area == nil || *e.Area != image.Rect(0, 0, 64, 64) || e.Context != nil {
+		t.Errorf("with an area: %+v, %v", e, err)
+	}
+	if s := framed.Edit.Settings(); s.Area == nil || s.Context != nil {
+		t.Errorf("shown: %+v", s)
+	}
+	more := framed.Edit.Mask.WithPainted(square(image.Rect(50, 20, 120, 90)), of)
+	if more.Area != image.Rect(0, 0, 120, 90) {
+		t.Errorf("the area of a larger mask is %v", more.Area)
+	}
+	if none := more.WithPainted(paint.New(image.Pt(200, 100)), of); none != (Mask{}) {
+		t.Errorf("a mask of nothing is %+v", none)
+	}
+	kept, err := (*Store)(nil).keepPainted(more)
+	if err != nil || kept.Area != more.Area {
+		t.Errorf("kept: %+v, %v", kept, err)
+	}
+	whole := framed
+	whole.Edit.Whole = true
+	if e, err := whole.edit(nil); err != nil || e.Area != nil || !e.Whole {
+		t.Errorf("the whole picture: %+v, %v", e, err)
+	}
+	if a := AreaOf(&picture.Edit{Area: [4]int{1, 2, 30, 40}}); a != image.Rect(1, 2, 31, 42) || !AreaOf(nil).Empty() {
+		t.Errorf("of metadata: %v", a)
+	}
 }

@@ -197,7 +197,7 @@ func (r *Reader) maskRead(mask Mask, err error) {
 				d.Edit.Mask = Mask{}
 				return
 			}
-			mask.Of = d.Edit.Mask.Of
+			mask.Of, mask.Area = d.Edit.Mask.Of, d.Edit.Mask.Area
 			d.Edit.Mask = mask
 		})
 	})

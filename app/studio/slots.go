@@ -78,9 +78,9 @@ func (d *Desk) Swap(a, b int) {
 // withMask returns e with the mask of d if it is the same one, which need not be read again then.
 func (d Desk) withMask(e Edit) Edit {
 	if e.Mask.Look == nil && !e.Mask.None() && d.Edit.Mask.same(e.Mask) {
-		of := e.Mask.Of
+		of, area := e.Mask.Of, e.Mask.Area
 		e.Mask = d.Edit.Mask
-		e.Mask.Of = of
+		e.Mask.Of, e.Mask.Area = of, area
 	}
 	return e
 }

@@ -30,10 +30,22 @@ func NewChoice(k *Keys, choices [][2]string, value string, chosen func(value str
 		}
 	}
 	w.OnChanged = func(name string) {
-		i := slices.IndexFunc(choices, func(c [2]string) bool { return c[0] == name })
-		chosen(choices[i][1])
+		i := slices.IndexFunc(w.choices, func(c [2]string) bool { return c[0] == name })
+		chosen(w.choices[i][1])
 	}
 	return w
+}
+
+// Offer changes what there is to choose from. What is chosen stays, until Set says otherwise.
+func (c *Choice) Offer(choices [][2]string) {
+	if slices.Equal(c.choices, choices) {
+		return
+	}
+	c.choices, c.Options = choices, nil
+	for _, choice := range choices {
+		c.Options = append(c.Options, choice[0])
+	}
+	c.Refresh()
 }
 
 // Set shows the choice of a value without telling anybody.

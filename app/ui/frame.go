@@ -16,21 +16,26 @@ import (
 //
 // A frame lies exactly over its view. It is drawn where the picture is: whoever shows it calls Place when the view has
 // moved its picture (PictureView.OnPlaced).
+//
+// A frame that is disabled only shows something: it has no handles, and the Tab key passes it.
 type Frame struct {
-	widget.BaseWidget
+	widget.DisableableWidget
 	Rules FrameRules
 	// Dims darkens what of the picture lies outside of the frame. Ground draws a neutral ground where the frame reaches
 	// beyond the picture.
 	Dims, Ground bool
-	// Fixed is for a frame that only shows something: it has no handles.
-	Fixed     bool
+	// Grips is for a frame under something that takes the pointer: only the handles and the label can be taken hold of.
+	Grips     bool
 	OnChanged func() // the user moves or resizes the frame
 	OnSettled func() // the user has done so: the pointer was released, or the key
+	OnReset   func() // the user presses Delete; nil if nothing comes of that
 
-	view  *PictureView
-	rect  image.Rectangle
-	seen  image.Rectangle // what Dims leaves as it is; empty for rect
-	label string
+	view    *PictureView
+	rect    image.Rectangle
+	seen    image.Rectangle // what Dims leaves as it is; empty for rect
+	label   string
+	tab     fyne.Position // where the label lies, if tabSize is not zero
+	tabSize fyne.Size
 
 	// While the pointer is down: what it moves, from where, and the frame as it was. panning moves the picture instead.
 	drag    framePart
@@ -95,7 +100,7 @@ func (f *Frame) corners() (least, most fyne.Position) {
 
 // Hide hides the frame, which loses the keyboard.
 func (f *Frame) Hide() {
-	f.BaseWidget.Hide()
+	f.DisableableWidget.Hide()
 	if c := fyne.CurrentApp().Driver().CanvasForObject(f); c != nil && f.focused {
 		c.Unfocus()
 	}
@@ -185,6 +190,7 @@ func (r *frameRenderer) place() {
 	visible := !f.rect.Empty() && f.view.Picture() != nil
 	Show(r.content, visible)
 	if !visible {
+		f.tabSize = fyne.Size{}
 		return
 	}
 	least, most := f.corners()
@@ -216,15 +222,20 @@ func (r *frameRenderer) place() {
 	if f.focused {
 		fill = theme.Color(ColorAccent)
 	}
-	const room = 5 * handleSide // below it there are no handles between the corners
 	for i, h := range handles {
 		x, y := toPixel(middleOf(h.x, x0, x1)-handleSide/2, scale), toPixel(middleOf(h.y, y0, y1)-handleSide/2, scale)
-		shown := !f.Fixed && (h.x != 0 || x1-x0 >= room) && (h.y != 0 || y1-y0 >= room)
+		shown := h.shown(x1-x0, y1-y0) && !f.Disabled()
 		r.put(r.edges[i], [4]float32{x - 1, y - 1, x + handleSide + 1, y + handleSide + 1}, shown)
 		r.put(r.handles[i], [4]float32{x, y, x + handleSide, y + handleSide}, shown)
 		r.handles[i].FillColor = fill
 	}
 	r.placeLabel(x0, y0)
+}
+
+// shown says whether a handle is shown on a frame of this size: between the corners there is none without room for it.
+func (h framePart) shown(width, height float32) bool {
+	const room = 5 * handleSide
+	return (h.x != 0 || width >= room) && (h.y != 0 || height >= room)
 }
 
 // bands returns what of the outer rectangle lies left of the inner one, right of it, above and below: each as its least
@@ -318,6 +329,10 @@ func (r *frameRenderer) placeLabel(x, y float32) {
 		top = max(y, 0) + handleSide
 	}
 	x, top = Between(4, x, max(size.Width-width-4, 4)), min(top, size.Height-labelSide-4)
+	r.frame.tab, r.frame.tabSize = fyne.NewPos(x, top), fyne.Size{}
+	if text != "" {
+		r.frame.tabSize = fyne.NewSize(width, labelSide)
+	}
 	At(r.box, x, top, width, labelSide)
 	At(r.text, x, top, width, labelSide)
 }

@@ -3,6 +3,7 @@ package ui
 import (
 	"image"
 	"math"
+	"slices"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/driver/desktop"
@@ -13,15 +14,37 @@ const reach float32 = 10
 
 // part returns what of the frame is at a place in the view; ok is false where a drag pans.
 func (f *Frame) part(pos fyne.Position) (part framePart, ok bool) {
-	if f.rect.Empty() || f.space {
+	if f.rect.Empty() || f.space || f.Disabled() || !f.Visible() {
 		return part, false
 	}
 	least, most := f.corners()
+	if f.Grips {
+		return f.grip(pos, least, most)
+	}
 	if pos.X < least.X-reach || pos.Y < least.Y-reach || pos.X > most.X+reach || pos.Y > most.Y+reach {
 		return part, false
 	}
 	part = framePart{edgeAt(pos.X, least.X, most.X), edgeAt(pos.Y, least.Y, most.Y)}
 	return part, part != framePart{} || f.Rules.movable(f.rect)
+}
+
+// grip returns the part whose handle is at a place in the view, or all of the frame at its label.
+func (f *Frame) grip(pos, least, most fyne.Position) (part framePart, ok bool) {
+	const near = handleSide/2 + 4
+	for _, h := range slices.Backward(handles[:]) { // the corners lie on top
+		x, y := middleOf(h.x, least.X, most.X)-pos.X, middleOf(h.y, least.Y, most.Y)-pos.Y
+		if h.shown(most.X-least.X, most.Y-least.Y) && max(x, -x, y, -y) <= near {
+			return h, true
+		}
+	}
+	at := pos.Subtract(f.tab)
+	return framePart{}, at.X >= 0 && at.Y >= 0 && at.X < f.tabSize.Width && at.Y < f.tabSize.Height
+}
+
+// Holds says whether a drag that begins at a place in the view moves or resizes the frame.
+func (f *Frame) Holds(pos fyne.Position) bool {
+	_, ok := f.part(pos)
+	return ok
 }
 
 // edgeAt says whether a place is at the lower edge (-1), at the higher one (1), or between them (0). Between edges that
@@ -84,8 +107,8 @@ func (f *Frame) move(from image.Rectangle, part framePart, by image.Point) bool 
 func (f *Frame) Tapped(*fyne.PointEvent)            { TakeFocus(f) }
 func (f *Frame) TappedSecondary(e *fyne.PointEvent) { f.view.TappedSecondary(e) }
 func (f *Frame) Scrolled(e *fyne.ScrollEvent)       { f.view.Scrolled(e) }
-func (f *Frame) MouseIn(e *desktop.MouseEvent)      { f.pointer = e.Position }
-func (f *Frame) MouseMoved(e *desktop.MouseEvent)   { f.pointer = e.Position }
+func (f *Frame) MouseIn(e *desktop.MouseEvent)      { f.Hover(e.Position) }
+func (f *Frame) MouseMoved(e *desktop.MouseEvent)   { f.Hover(e.Position) }
 func (f *Frame) MouseOut()                          {}
 func (f *Frame) FocusGained()                       { f.focused = true; f.Place() }
 func (f *Frame) TypedRune(rune)                     {}
@@ -97,6 +120,9 @@ func (f *Frame) FocusLost() {
 	f.Place()
 	f.settle()
 }
+
+// Hover says where the pointer is.
+func (f *Frame) Hover(pos fyne.Position) { f.pointer = pos }
 
 // Cursor says what a drag at the pointer's place does.
 func (f *Frame) Cursor() desktop.Cursor {
@@ -138,6 +164,9 @@ func (f *Frame) TypedKey(e *fyne.KeyEvent) {
 		e.Name == fyne.Key1:
 		f.view.TypedKey(e)
 	case e.Name == fyne.KeySpace:
+	case f.OnReset != nil && (e.Name == fyne.KeyDelete || e.Name == fyne.KeyBackspace):
+		f.settle()
+		f.OnReset()
 	default:
 		f.settle()
 		Forward(f, e)

@@ -237,6 +237,48 @@ func TestFrameCursor(t *testing.T) {
 	}
 }
 
+// TestFrameGrips: under something that takes the pointer, a frame is held by its handles and its label only, and not at
+// all while it is disabled or hidden.
+func TestFrameGrips(t *testing.T) {
+	f := newFramed(t, FrameRules{Within: photo}, image.Rect(100, 100, 300, 200))
+	f.Grips = true
+	f.SetLabel("work area")
+	tab := f.tab.AddXY(f.tabSize.Width/2, f.tabSize.Height/2)
+	x, y := f.view.ToPicture(tab)
+	label := image.Pt(rounded(x), rounded(y))
+	held := func(at image.Point) bool { return f.Holds(f.view.ToView(float32(at.X), float32(at.Y))) }
+	for _, row := range []struct {
+		name string
+		at   image.Point
+		want bool
+	}{
+		{"a corner", image.Pt(100, 100), true}, {"a handle", image.Pt(200, 203), true}, {"the label", label, true},
+		{"an edge", image.Pt(130, 200), false}, {"inside", image.Pt(200, 150), false}, {"outside", image.Pt(350, 150), false},
+	} {
+		if got := held(row.at); got != row.want {
+			t.Errorf("%s: held %v", row.name, got)
+		}
+	}
+	if f.pull(label, label.Add(image.Pt(30, 20))); f.Rect() != image.Rect(130, 120, 330, 220) || f.settled != 1 {
+		t.Errorf("moved by its label to %v, settled %d times", f.Rect(), f.settled)
+	}
+	if f.pull(image.Pt(330, 220), image.Pt(350, 260)); f.Rect() != image.Rect(130, 120, 350, 260) {
+		t.Errorf("resized to %v", f.Rect())
+	}
+	reset := 0
+	f.OnReset = func() { reset++ }
+	if f.TypedKey(&fyne.KeyEvent{Name: fyne.KeyDelete}); reset != 1 {
+		t.Error("Delete does nothing")
+	}
+	if f.Disable(); held(image.Pt(130, 120)) {
+		t.Error("a disabled frame is held")
+	}
+	f.Enable()
+	if f.Hide(); held(image.Pt(130, 120)) {
+		t.Error("a hidden frame is held")
+	}
+}
+
 // TestRoom: where a view is fitted, it shows what its owner has it show, and the picture again afterwards.
 func TestRoom(t *testing.T) {
 	v := newView(t)
