@@ -115,11 +115,15 @@ func (f *frame) rescaled(scale float32) {
 	}
 }
 
-// placeNotices puts the notices over the canvas or the gallery, which stay where they are.
+// placeNotices puts the notices over the canvas or the gallery, which stay where they are: below the tools of a mode.
 func (f *frame) placeNotices() {
+	if f.panels.view == nil { // nothing is laid out yet
+		return
+	}
 	view := f.panels.view.content
 	width := min(view.Size().Width-2*ui.Margin, 680)
-	ui.At(f.notices.Content, view.Position().X+(view.Size().Width-width)/2, ui.Margin, width, f.notices.Height(width))
+	x, y := view.Position().X+(view.Size().Width-width)/2, max(f.panels.view.barSpace()+ui.Gap, ui.Margin)
+	ui.At(f.notices.Content, x, y, width, f.notices.Height(width))
 }
 
 func (f *frame) place(size fyne.Size) {

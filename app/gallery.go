@@ -23,6 +23,7 @@ func (s *session) openGallery() {
 		id = s.view.shown.ID
 	}
 	ui.Show(s.view.content, false)
+	s.frame.placeNotices()
 	s.gallery.show(id)
 	s.comparison.rest() // nobody sees it
 	s.strip.refreshGallery()
@@ -36,6 +37,7 @@ func (s *session) leaveGallery() {
 	s.gallery.hide()
 	s.strip.refreshGallery()
 	ui.Show(s.view.content, true)
+	s.frame.placeNotices()
 	s.view.layout()
 	s.comparison.takeTurn()
 	switch k, ok := s.view.mode.(keyboard); {

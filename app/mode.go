@@ -69,6 +69,14 @@ type offeredMode struct {
 // barHeight is what the tools of a mode take from the view's height.
 const barHeight float32 = 52
 
+// barSpace returns the height that the tools of the mode that the canvas is in take at its top, 0 if none are in sight.
+func (p *canvasPanel) barSpace() float32 {
+	if p.mode == nil || p.mode.bar() == nil || !p.content.Visible() {
+		return 0
+	}
+	return barHeight
+}
+
 // use gives the canvas its modes, in the order of their buttons.
 func (p *canvasPanel) use(modes ...canvasMode) {
 	for _, m := range modes {

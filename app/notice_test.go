@@ -104,3 +104,35 @@ func TestNotices(t *testing.T) {
 		t.Errorf("Escape leaves %q", b.said())
 	}
 }
+
+// TestNoticesBelowTools: a notice leaves the tools of a mode in sight, in every mode that has some, and goes back up when
+// the mode is left.
+func TestNoticesBelowTools(t *testing.T) {
+	b := newBench(t, usual)
+	b.slots.add(0, []string{b.file("one.png", 128, 96, 1)})
+	b.settle()
+	b.make("first")
+	b.make("second")
+	b.notice.Say("Something has happened.")
+	top := func() float32 { return b.notice.Content.Position().Y }
+	usually := top()
+	for _, m := range b.view.modes {
+		b.view.leaveMode()
+		if !b.view.offers(m.canvasMode) {
+			continue // such as the grid, without a batch
+		}
+		b.view.enterMode(m.canvasMode)
+		b.settle()
+		if bar := m.bar(); bar != nil && top() < bar.Position().Y+bar.Size().Height {
+			t.Errorf("%T: the notice lies over the tools", m.canvasMode)
+		}
+		b.openGallery()
+		if top() != usually {
+			t.Errorf("%T: over the gallery at %v", m.canvasMode, top())
+		}
+		b.leaveGallery()
+	}
+	if b.view.leaveMode(); top() != usually {
+		t.Errorf("without a mode at %v, want %v", top(), usually)
+	}
+}

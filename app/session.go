@@ -201,6 +201,7 @@ func (s *session) canvasChanged() {
 	} else {
 		s.info.show(shown)
 	}
+	s.frame.placeNotices()
 }
 
 func (s *session) focus(o fyne.Focusable) { s.win.Canvas().Focus(o) }
