@@ -27,9 +27,12 @@ var arrows = map[string][]string{
 	"app/dialog":  {},
 	"app/shell":   {"atomicfile"},
 	"app/fynelog": {},
-	"app/studio":  {"app/studio/paint", "atomicfile", "history", "inference", "inference/picture"},
+	"app/studio": {
+		"app/studio/compose", "app/studio/paint", "atomicfile", "history", "inference", "inference/picture",
+	},
 
-	"app/studio/paint": {},
+	"app/studio/compose": {"app/studio/paint", "inference/picture"},
+	"app/studio/paint":   {},
 
 	"cli": {
 		"atomicfile", "history", "inference", "inference/picture", "inference/checkpoint/synthetic", "server", "models",

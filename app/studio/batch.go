@@ -110,6 +110,7 @@ func (b Batch) Read(ctx context.Context, store *Store) (Batch, error) {
 			return b, err
 		}
 		slots[i] = SlotOf(ref)
+		slots[i].Board = b.Desk.Slots[i].Board
 	}
 	b.Desk.Slots = slots
 	return b, nil

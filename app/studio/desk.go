@@ -27,7 +27,8 @@ type Desk struct {
 	Steps    string              `json:"steps,omitempty"`
 	Guidance string              `json:"guidance,omitempty"`
 	LoRAs    []LoRA              `json:"loras,omitempty"`
-	Edit     Edit                `json:"edit,omitzero"` // of image 1; it has no effect on a desk without pictures
+	Edit     Edit                `json:"edit,omitzero"`   // of image 1; it has no effect on a desk without pictures
+	Board    *Board              `json:"board,omitempty"` // it has no effect on what is made before it is used as image 1
 }
 
 // Slot is a reference picture on the desk. Its pixels are shared by all desks that have it, and are never changed.
@@ -37,6 +38,8 @@ type Slot struct {
 	// Arrangement is what is done to the file's picture before it is used. Whoever changes it takes Ref away.
 	Arrangement picture.Arrangement `json:"arrangement,omitzero"`
 	Ref         *picture.Reference  `json:"-"` // nil before it was read
+	// Board is what the picture was composed of, nil for a picture that was not: it can be opened again.
+	Board *Board `json:"board,omitempty"`
 }
 
 // SlotOf returns the slot that holds a prepared reference.
@@ -116,12 +119,16 @@ func (d Desk) WithTexts(other Desk) Desk {
 	return d
 }
 
-// SameChoices compares what is chosen: references, size, number of pictures, adapters, and the mask with its options.
+// SameChoices compares what is chosen: references, size, number of pictures, adapters, the mask with its options, and
+// the board.
 func (d Desk) SameChoices(other Desk) bool {
 	if d.Aspect != other.Aspect || d.Aspect == "" && d.Size != other.Size {
 		return false
 	}
 	if !slices.EqualFunc(d.LoRAs, other.LoRAs, LoRA.Same) {
+		return false
+	}
+	if !d.Board.same(other.Board) {
 		return false
 	}
 	if d.Count != other.Count || !d.Edit.sameChoices(other.Edit) || len(d.Slots) != len(other.Slots) {

@@ -61,8 +61,20 @@ func NewReader(loop *Loop, desk *Workspace, store func() *Store) *Reader {
 
 // Paste puts a picture that lies in no file into the next free slot, which there has to be.
 func (r *Reader) Paste(file []byte) {
-	slot, store := Slot{Digest: Digest(file)}, r.store()
-	r.pasted[slot] = func(ctx context.Context) (inference.Reference, error) {
+	slot := Slot{Digest: Digest(file)}
+	r.pasted[slot] = r.pastedFile(file)
+	r.desk.Choose(func(d *Desk) {
+		if len(d.Slots) == 0 {
+			d.PickAspect(picture.Match)
+		}
+		d.Slots = append(slices.Clone(d.Slots), slot)
+	})
+}
+
+// pastedFile reads a picture that lies in no file, and stores it.
+func (r *Reader) pastedFile(file []byte) func(context.Context) (inference.Reference, error) {
+	store := r.store()
+	return func(ctx context.Context) (inference.Reference, error) {
 		ref, err := picture.Decode(ctx, file)
 		if err == nil && store != nil {
 			if _, failed := store.Keep(file); failed != nil {
@@ -71,12 +83,6 @@ func (r *Reader) Paste(file []byte) {
 		}
 		return inference.Reference{Reference: ref}, err
 	}
-	r.desk.Choose(func(d *Desk) {
-		if len(d.Slots) == 0 {
-			d.PickAspect(picture.Match)
-		}
-		d.Slots = append(slices.Clone(d.Slots), slot)
-	})
 }
 
 // follow reads what is on the desk and has not been read, and gives up what is not on it any more.
@@ -128,7 +134,9 @@ func (r *Reader) finished(slot Slot, ref inference.Reference, err error) {
 				case s != slot:
 					slots = append(slots, s)
 				case err == nil:
-					slots = append(slots, SlotOf(ref))
+					read := SlotOf(ref)
+					read.Board = s.Board
+					slots = append(slots, read)
 					number = len(slots)
 				}
 			}

@@ -60,7 +60,7 @@ func (d *Desk) Arrange(number int, a picture.Arrangement) {
 	}
 	if slot := d.Slots[number-1]; slot.Arrangement != a {
 		d.Slots = slices.Clone(d.Slots)
-		d.Slots[number-1] = Slot{Path: slot.Path, Digest: slot.Digest, Arrangement: a}
+		d.Slots[number-1] = Slot{Path: slot.Path, Digest: slot.Digest, Arrangement: a, Board: slot.Board}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/kleinbild/kleinbild/app/studio/paint"
 	"github.com/kleinbild/kleinbild/atomicfile"
 	"github.com/kleinbild/kleinbild/inference"
 	"github.com/kleinbild/kleinbild/inference/picture"
@@ -33,6 +34,9 @@ type Store struct {
 
 	mu   sync.Mutex      // held while pasted pictures come and go
 	kept map[string]bool // digests of those that this window has kept
+
+	cutsMu sync.Mutex
+	cuts   map[*paint.Mask]string // digests of the cut-outs on boards that this window has kept; guarded by cutsMu
 }
 
 const (
@@ -75,7 +79,10 @@ func openFolder(dir string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Join(dir, pastedDir), 0o700); err != nil {
 		return nil, fmt.Errorf("studio: %w", err)
 	}
-	s := &Store{dir: dir, lock: flock.New(filepath.Join(dir, "lock"), flock.SetFlag(lockFlags)), kept: map[string]bool{}}
+	s := &Store{
+		dir: dir, lock: flock.New(filepath.Join(dir, "lock"), flock.SetFlag(lockFlags)),
+		kept: map[string]bool{}, cuts: map[*paint.Mask]string{},
+	}
 	ok, err := s.lock.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("studio: %w", err)
@@ -92,21 +99,33 @@ func (s *Store) Close() error { return s.lock.Unlock() }
 // LoadDesk returns the desk that was kept; ok says that there is one. Its pictures have paths and digests only.
 func (s *Store) LoadDesk() (d Desk, ok bool, err error) {
 	ok, err = load(filepath.Join(s.dir, deskFile), &d)
-	return d, ok, err
+	return soundBoards(d), ok, err
 }
 
-// SaveDesk keeps a desk in the place of the last one.
-func (s *Store) SaveDesk(d Desk) error { return save(filepath.Join(s.dir, deskFile), d) }
+// SaveDesk keeps a desk in the place of the last one, with what was cut out on its board.
+func (s *Store) SaveDesk(d Desk) error {
+	d, failed := s.keptCuts(d)
+	return errors.Join(failed, save(filepath.Join(s.dir, deskFile), d))
+}
 
 // LoadQueue returns the batches that were kept.
 func (s *Store) LoadQueue() (batches []Batch, err error) {
 	_, err = load(filepath.Join(s.dir, queueFile), &batches)
+	for i := range batches {
+		batches[i].Desk = soundBoards(batches[i].Desk)
+	}
 	return batches, err
 }
 
 // SaveQueue keeps the batches that wait, the one being made first.
 func (s *Store) SaveQueue(batches []Batch) error {
-	return save(filepath.Join(s.dir, queueFile), batches)
+	var failed error
+	batches = slices.Clone(batches)
+	for i := range batches {
+		desk, err := s.keptCuts(batches[i].Desk)
+		batches[i].Desk, failed = desk, errors.Join(failed, err)
+	}
+	return errors.Join(failed, save(filepath.Join(s.dir, queueFile), batches))
 }
 
 // Adopt takes over the batches that windows beside this one left and that no window has now: they are behind this
@@ -140,15 +159,14 @@ func (s *Store) adoptFrom(other *Store) error {
 	if err != nil {
 		return err
 	}
+	named := map[string]bool{}
 	for _, b := range left {
-		for _, slot := range append(slices.Clone(b.Desk.Slots), b.Desk.Edit.Mask.slot()) {
-			if slot.Path != "" || slot.Digest == "" {
-				continue
-			}
-			if file, err := atomicfile.Read(other.pasted(slot.Digest), picture.MaxFileBytes); err == nil {
-				if _, err := s.Keep(file); err != nil {
-					return err
-				}
+		other.name(b.Desk, named)
+	}
+	for digest := range named {
+		if file, err := atomicfile.Read(other.pasted(digest), picture.MaxFileBytes); err == nil {
+			if _, err := s.Keep(file); err != nil {
+				return err
 			}
 		}
 	}
@@ -206,11 +224,7 @@ func (s *Store) Prune(desks []Desk, batches []Batch, last bool) error {
 		desks = append(desks[:len(desks):len(desks)], b.Desk)
 	}
 	for _, d := range desks {
-		for _, slot := range append(slices.Clone(d.Slots), d.Edit.Mask.slot()) {
-			if slot.Path == "" {
-				named[slot.Digest] = true
-			}
-		}
+		s.name(d, named)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,6 +238,17 @@ func (s *Store) Prune(desks []Desk, batches []Batch, last bool) error {
 		}
 	}
 	return err
+}
+
+// name adds the digests of the stored files that a desk needs.
+func (s *Store) name(d Desk, named map[string]bool) {
+	for _, slot := range append(slices.Clone(d.Slots), d.Edit.Mask.slot()) {
+		if slot.Path == "" {
+			named[slot.Digest] = true
+		}
+	}
+	s.boardFiles(d, named)
+	delete(named, "")
 }
 
 // ErrChanged is wrapped by the error for a reference whose file has other bytes than it had on the desk.

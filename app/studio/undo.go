@@ -79,6 +79,14 @@ func (h *UndoHistory) trim() {
 		if m := s.Desk.Edit.Mask.Painted; m != nil {
 			bytes += m.Bytes(painted)
 		}
+		for _, b := range s.Desk.boards() {
+			for _, l := range b.Layers {
+				if cut := l.Cut.Painted; cut != nil && !painted[cut] {
+					painted[cut] = true
+					bytes += cut.Bytes(painted)
+				}
+			}
+		}
 		if bytes > MaxPictureBytes && keep > 0 {
 			break
 		}
