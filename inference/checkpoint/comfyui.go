@@ -123,10 +123,10 @@ type candidate struct {
 	// width is the width of the prompt embeds that the file's transformer reads or its text encoder makes.
 	width int
 	size  *size
-	// bytes is the size of the file, or of all shards. read and widened are what is read of the text encoder, as it is
-	// stored and in bf16. hidden is the transformer's width.
-	bytes, read, widened int64
-	hidden               int
+	// bytes is the size of the file, or of all shards. read and card are what is read of the text encoder, as it is stored
+	// and on a graphics card. hidden is the transformer's width.
+	bytes, read, card int64
+	hidden            int
 	// other says that the text encoder is not the one that the transformers were trained with, though its shapes fit.
 	other bool
 }
@@ -162,7 +162,7 @@ func inspectNow(ctx context.Context, path string) (candidate, error) {
 		case textEncoder:
 			w.each(func(m matrix) {
 				found.read += m.bytes
-				found.widened += 2 * m.elements
+				found.card += m.card
 			})
 			if width := 3 * w.dim(embeddingName, 1); found.width == 0 {
 				found.width, found.size = width, sizeOf(w, k)
@@ -242,7 +242,7 @@ func encoderFor(tr candidate, encoders []candidate, room Room) (file, why string
 		return "", ""
 	}
 	slices.SortStableFunc(encoders, func(a, b candidate) int { return cmp.Compare(b.bytes, a.bytes) })
-	i := slices.IndexFunc(encoders, func(c candidate) bool { return room.Fits(needOf(c.read, c.widened, tr.hidden)) })
+	i := slices.IndexFunc(encoders, func(c candidate) bool { return room.Fits(needOf(c.read, c.card, tr.hidden)) })
 	name := func(i int) string { return filepath.Base(encoders[i].path) }
 	switch n := len(encoders); {
 	case n == 1:

@@ -48,6 +48,7 @@ type matrix struct {
 	format   string // its usual name
 	elements int64
 	bytes    int64 // without scales
+	card     int64 // on a graphics card, where only quantised weights stay as they are stored
 }
 
 // each calls do for the tensors of the weights that are read whole: neither for layers that are not computed, nor for
@@ -61,7 +62,12 @@ func (w *weights) each(do func(matrix)) {
 		}
 		seen[r.name] = true
 		n := tensor.Elements(stat.Shape)
-		do(matrix{w.format(r.name, stat.DType), int64(n), int64(stat.DType.Bytes(n))})
+		m := matrix{w.format(r.name, stat.DType), int64(n), int64(stat.DType.Bytes(n)), 0}
+		m.card = m.bytes
+		if stat.DType == tensor.F16 || stat.DType == tensor.F32 {
+			m.card = 2 * m.elements
+		}
+		do(m)
 	}
 }
 

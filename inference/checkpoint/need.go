@@ -10,7 +10,7 @@ import (
 // every step.
 type Need struct {
 	Processor int64 // weights are in memory as they are stored
-	Card      int64 // weights are widened to bf16
+	Card      int64 // so are quantised weights; all others are bf16
 }
 
 // What a run holds beside the weights, in bytes for each value of the transformer's width, and cardFixed for the VAE
@@ -22,12 +22,12 @@ const (
 	cardFixed     = 670_000_000
 )
 
-// needOf returns the need of a model whose largest network takes so many bytes, and with bf16 weights. hidden is the
-// width of the transformer.
-func needOf(stored, widened int64, hidden int) Need {
+// needOf returns the need of a model whose largest network takes so many bytes as it is stored, and so many on a card.
+// hidden is the width of the transformer.
+func needOf(stored, card int64, hidden int) Need {
 	return Need{
 		Processor: stored + int64(hidden)*processorWork,
-		Card:      widened + int64(hidden)*cardWork + cardFixed,
+		Card:      card + int64(hidden)*cardWork + cardFixed,
 	}
 }
 
@@ -35,7 +35,7 @@ func needOf(stored, widened int64, hidden int) Need {
 func CountNeed(name string, stored int64) Need {
 	for _, s := range sizes {
 		if s.name == name {
-			return needOf(stored, s.transformerBytes, s.hidden)
+			return needOf(stored, stored, s.hidden)
 		}
 	}
 	return Need{}
@@ -43,24 +43,24 @@ func CountNeed(name string, stored int64) Need {
 
 // need counts the model's need.
 func (c *Checkpoint) need() Need {
-	var stored, widened int64
+	var stored, card int64
 	hidden := 0
 	for _, k := range []kind{transformer, textEncoder, vae} {
 		w, ok := c.component(k).Source.(*weights)
 		if !ok {
 			continue
 		}
-		var bytes, values int64
+		var all matrix
 		w.each(func(m matrix) {
-			bytes += m.bytes
-			values += m.elements
+			all.bytes += m.bytes
+			all.card += m.card
 		})
-		stored, widened = max(stored, bytes), max(widened, 2*values)
+		stored, card = max(stored, all.bytes), max(card, all.card)
 		if k == transformer {
 			hidden = w.dim("x_embedder.weight", 0)
 		}
 	}
-	return needOf(stored, widened, hidden)
+	return needOf(stored, card, hidden)
 }
 
 // Room is memory that a model should fit into. The zero Room has no limit.

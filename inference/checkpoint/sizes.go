@@ -10,16 +10,15 @@ type size struct {
 	doubleBlocks, singleBlocks int
 	// textHidden is the width of the text encoder, textLayers the number of its layers.
 	textHidden, textLayers int
-	transformerBytes       int64 // in bf16
 	// usual are the names of the usual files, by kind, for messages.
 	usual [3]string
 }
 
 var sizes = []size{
-	{"4B", 3072, 7680, 5, 20, 2560, 36, 7_751_105_712, [3]string{
+	{"4B", 3072, 7680, 5, 20, 2560, 36, [3]string{
 		"flux-2-klein-4b.safetensors (bf16) or flux-2-klein-4b-fp8.safetensors", vaeFileName, "qwen_3_4b.safetensors (bf16)",
 	}},
-	{"9B", 4096, 12288, 8, 24, 4096, 36, 18_157_185_168, [3]string{
+	{"9B", 4096, 12288, 8, 24, 4096, 36, [3]string{
 		"flux-2-klein-9b.safetensors (bf16) or flux-2-klein-9b-fp8.safetensors", vaeFileName, "qwen_3_8b.safetensors (bf16)",
 	}},
 }
