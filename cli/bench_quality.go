@@ -16,7 +16,7 @@ type benchQuality struct {
 	Size      string   `placeholder:"WxH" help:"${quality_size_help}"`
 	Steps     int      `short:"s" placeholder:"N" help:"Steps of the pictures. Default: those of the first model."`
 	Device    string   `default:"auto" placeholder:"NAME" help:"${device_help}"`
-	Precision string   `default:"auto" placeholder:"NAME" help:"${precision_help}"`
+	Precision []string `default:"auto" placeholder:"NAME" help:"${quality_precision_help}"`
 	JSON      bool     `name:"json" help:"Print JSON, a line for each model, with the error of each step."`
 }
 
@@ -42,8 +42,15 @@ func (c benchQuality) Run(ctx context.Context, s Streams) error {
 	if opts.Device, err = inference.ParseDevice(c.Device); err != nil {
 		return usageError{err}
 	}
-	if opts.Precision, err = inference.ParsePrecision(c.Precision); err != nil {
-		return usageError{err}
+	if n := len(c.Precision); n != 1 && n != len(c.Model) {
+		return usagef("--precision: %d for %d models, want one, or one for each", n, len(c.Model))
+	}
+	for _, name := range c.Precision {
+		p, err := inference.ParsePrecision(name)
+		if err != nil {
+			return usageError{err}
+		}
+		opts.Precisions = append(opts.Precisions, p)
 	}
 	display := newTransfer(s.Err, "quality")
 	defer display.finish()
@@ -66,10 +73,10 @@ func (c benchQuality) Run(ctx context.Context, s Streams) error {
 // writeQualityRow prints a row of a table, after its head if it is the first one.
 func writeQualityRow(s Streams, q inference.Quality, first bool) error {
 	if first {
-		fmt.Fprintln(s.Out, "| model | transformer, MB | text encoder, MB | embeds | velocity in each step |"+
-			" PSNR, dB | least | a picture, s |\n|---|---|---|---|---|---|---|---|")
+		fmt.Fprintln(s.Out, "| model | precision | transformer, MB | text encoder, MB | embeds | velocity in each step |"+
+			" PSNR, dB | least | a picture, s |\n|---|---|---|---|---|---|---|---|---|")
 	}
-	_, err := fmt.Fprintf(s.Out, "| %s | %.1f | %.1f | %s | %s | %s | %s | %.2f |\n", q.Model,
+	_, err := fmt.Fprintf(s.Out, "| %s | %s | %.1f | %.1f | %s | %s | %s | %s | %.2f |\n", q.Model, q.Precision,
 		float64(q.TransformerBytes)/1e6, float64(q.EncoderBytes)/1e6, percent(q.Embeds), percents(q.Velocities),
 		decibels(q.PSNR), decibels(q.LeastPSNR), q.Seconds)
 	return err
@@ -110,6 +117,7 @@ func writeQualityJSON(s Streams, q inference.Quality, _ bool) error {
 	}
 	return writeJSON(s.Out, struct {
 		Model            string    `json:"model"`
+		Precision        string    `json:"precision"`
 		Weights          string    `json:"weights"`
 		SizeBytes        int64     `json:"size_bytes"`
 		TransformerBytes int64     `json:"transformer_bytes"`
@@ -120,7 +128,7 @@ func writeQualityJSON(s Streams, q inference.Quality, _ bool) error {
 		PSNR             *float64  `json:"psnr"`
 		LeastPSNR        *float64  `json:"least_psnr"`
 	}{
-		q.Model, q.Weights, q.SizeBytes, q.TransformerBytes, q.EncoderBytes, q.Seconds, q.Embeds, q.Velocities,
-		finite(q.PSNR), finite(q.LeastPSNR),
+		q.Model, string(q.Precision), q.Weights, q.SizeBytes, q.TransformerBytes, q.EncoderBytes, q.Seconds, q.Embeds,
+		q.Velocities, finite(q.PSNR), finite(q.LeastPSNR),
 	}, "")
 }

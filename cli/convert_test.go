@@ -87,6 +87,8 @@ func TestConvertMistakes(t *testing.T) {
 		{"bench quality -m demo", exitUsage, "at least two"},
 		{"bench quality -m demo -m demo --steps 9999", exitUsage, "--steps"},
 		{"bench quality -m demo -m demo --size 65x64", exitUsage, "multiples of 16"},
+		{"bench quality -m demo -m demo -m demo --precision float32,int8", exitUsage, "one for each"},
+		{"bench quality -m demo -m demo --precision float32,int4", exitUsage, "int4"},
 		{"bench quality -m demo -m demo --device gpu", exitUsage, "gpu"},
 	} {
 		got := call("", strings.Fields(row.args)...)

@@ -17,6 +17,8 @@ var helpTexts = kong.Vars{
 	"to_help": "The kind of the large matrices: Q8_0, Q6_K, Q4_K or Q4_0 (a GGUF file), fp8, or int8 (with ConvRot). " +
 		"Norms, embedders and the final layer stay as they are.",
 	"weighted_help": "Search for the scales with the least weighted error. Default for Q6_K and Q4_K.",
+	"quality_precision_help": "One precision for all models, or one for each, after a comma: " +
+		"--precision float32,int8. Default: auto.",
 	"precision_help": "auto, float32 (exact), bf16 (as models usually run) or int8 (on a processor: faster, with less " +
 		"memory, and less exact). Default: auto.",
 	"aspect_help": "The shape of the picture: square, landscape (default), portrait, photo, photo_v, standard, " +

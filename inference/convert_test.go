@@ -40,7 +40,7 @@ func TestConvertedPictures(t *testing.T) {
 	}
 	var all []Quality
 	err := CompareModels(t.Context(), QualityOptions{
-		Models: models, Device: DeviceCPU, Precision: Float32, Prompts: QualityPrompts[:1],
+		Models: models, Device: DeviceCPU, Precisions: []Precision{Float32}, Prompts: QualityPrompts[:1],
 		Size: &picture.Size{Width: 96, Height: 96}, Steps: 2,
 	}, func(q Quality) { all = append(all, q) }, nil)
 	if err != nil || len(all) != len(models) {
@@ -83,7 +83,7 @@ func TestConvertTextEncoder(t *testing.T) {
 	}
 	var all []Quality
 	err := CompareModels(t.Context(), QualityOptions{
-		Models: models, Device: DeviceCPU, Precision: Float32, Prompts: QualityPrompts[:1],
+		Models: models, Device: DeviceCPU, Precisions: []Precision{Float32}, Prompts: QualityPrompts[:1],
 		Size: &picture.Size{Width: 64, Height: 64}, Steps: 1,
 	}, func(q Quality) { all = append(all, q) }, nil)
 	if err != nil {

@@ -80,9 +80,11 @@ var ErrNoFloat32 = errors.New("it computes in bf16, not in float32")
 // noDriverNotice lacks the places where the driver's library was searched for, which doctor shows.
 var noDriverNotice = fmt.Sprintf("computing on the processor: %v", cu.ErrNoDriver)
 
-// openBackend chooses and opens the backend for opts and a checkpoint; nothing else chooses one. p is the precision that
-// it computes in. The notices say why a graphics card is not used, or why int8 changes nothing.
-func openBackend(opts Options, ckpt *checkpoint.Checkpoint) (b backend.Backend, p Precision, notices []string, err error) {
+// openBackend chooses and opens the backend for opts and a checkpoint; nothing else chooses one. p is the precision
+// that it computes in. The notices say why a graphics card is not used, or why int8 changes nothing.
+func openBackend(
+	opts Options, ckpt *checkpoint.Checkpoint,
+) (b backend.Backend, p Precision, notices []string, err error) {
 	device, err := ParseDevice(string(opts.Device))
 	if err != nil {
 		return nil, "", nil, err

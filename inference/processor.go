@@ -59,9 +59,9 @@ type pathRates struct {
 	Int8  []cpu.Int8Rate
 }
 
-// processorPath makes the processor's backend use its fastest paths, and returns the rates of all paths. It does so once
-// in a process, before the first backend is made, and not when the program starts, so that a command such as version
-// does not wait for it.
+// processorPath makes the processor's backend use its fastest paths, and returns the rates of all paths. It does so
+// once in a process, before the first backend is made, and not when the program starts, so that a command such as
+// version does not wait for it.
 var processorPath = sync.OnceValues(func() (pathRates, error) {
 	rates := ratesOf(kernelChoicesDir(), cpu.Model(), cpu.Paths(), cpu.Int8Paths(), func() pathRates {
 		return pathRates{cpu.Measure(), cpu.MeasureInt8()}
@@ -148,7 +148,8 @@ func ratesOf(
 	if text, err := atomicfile.Read(name, maxRatesBytes); err == nil && json.Unmarshal(text, &kept) == nil &&
 		kept.Version == ratesVersion && kept.Processor == model &&
 		slices.EqualFunc(kept.Rates, paths, func(r cpu.Rate, p cpu.Path) bool { return r.Level == p && r.FLOPS > 0 }) &&
-		slices.EqualFunc(kept.Int8, int8Paths, func(r cpu.Int8Rate, p cpu.Int8Path) bool { return r.Path == p && r.OPS > 0 }) {
+		slices.EqualFunc(kept.Int8, int8Paths,
+			func(r cpu.Int8Rate, p cpu.Int8Path) bool { return r.Path == p && r.OPS > 0 }) {
 		return pathRates{kept.Rates, kept.Int8}
 	}
 	rates := measure()

@@ -56,8 +56,8 @@ func TestRatesAreKept(t *testing.T) {
 		},
 			"two", paths, rates(1e11, 2e11), 1, fast, 2},
 		{"rates of nothing", func() {
-			os.WriteFile(name, []byte(`{"Version":2,"Processor":"two","Rates":[{"Level":"AVX-512"},{"Level":"AVX512-BF16"}],"Int8":[{"Path":"generic","OPS":1}]}`),
-				0o644)
+			os.WriteFile(name, []byte(`{"Version":2,"Processor":"two","Rates":[{"Level":"AVX-512"},{"Level":"AVX512-BF16"}],`+
+				`"Int8":[{"Path":"generic","OPS":1}]}`), 0o644)
 		}, "two", paths, rates(2e11, 1e11), 1, plain, 2},
 	} {
 		if c.before != nil {

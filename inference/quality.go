@@ -24,20 +24,23 @@ var QualityPrompts = []string{
 // QualitySeed is the seed of the first prompt; it increases by one from prompt to prompt.
 const QualitySeed = 1
 
-// QualityOptions say what CompareModels compares. Models are compared with the first of them.
+// QualityOptions say what CompareModels compares. Models are compared with the first of them. A model can be named
+// again with another precision.
 type QualityOptions struct {
-	Models    []string
-	Device    Device
-	Precision Precision
-	Prompts   []string      // QualityPrompts if empty
-	Size      *picture.Size // nil for the native square of the first model
-	Steps     int           // 0 for those of the first model
+	Models []string
+	Device Device
+	// Precisions has one precision for all models, or one for each.
+	Precisions []Precision
+	Prompts    []string      // QualityPrompts if empty
+	Size       *picture.Size // nil for the native square of the first model
+	Steps      int           // 0 for those of the first model
 }
 
 // Quality tells how far a model is from another one. All errors are relative RMS: 0 for equal values.
 type Quality struct {
-	Model   string // as in QualityOptions
-	Weights string // the formats of each network
+	Model     string // as in QualityOptions
+	Precision Precision
+	Weights   string // the formats of each network
 	// SizeBytes is the size of all files, and TransformerBytes and EncoderBytes those of two networks.
 	SizeBytes, TransformerBytes, EncoderBytes int64
 	// Seconds is the time of a picture from the prompt to the pixels, the mean over all prompts.
@@ -110,6 +113,9 @@ func CompareModels(
 	if len(opts.Models) < 2 {
 		return fmt.Errorf("bench: %d models, want at least two", len(opts.Models))
 	}
+	if n := len(opts.Precisions); n != 1 && n != len(opts.Models) {
+		return fmt.Errorf("bench: %d precisions for %d models, want one, or one for each", n, len(opts.Models))
+	}
 	if len(opts.Prompts) == 0 {
 		opts.Prompts = QualityPrompts
 	}
@@ -120,7 +126,7 @@ func CompareModels(
 	var asks []Ask
 	for i, model := range opts.Models {
 		err := func() error {
-			e, err := Open(ctx, Options{Model: model, Device: opts.Device, Precision: opts.Precision})
+			e, err := Open(ctx, Options{Model: model, Device: opts.Device, Precision: opts.Precisions[i%len(opts.Precisions)]})
 			if err != nil {
 				return err
 			}
@@ -135,7 +141,7 @@ func CompareModels(
 			if i == 0 {
 				first = runs
 			}
-			q.Model = model
+			q.Model, q.Precision = model, e.info.Precision
 			report(q)
 			return nil
 		}()
