@@ -1,12 +1,14 @@
 package inference
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
 	"github.com/kleinbild/kleinbild/inference/cpu"
 )
 
@@ -111,6 +113,57 @@ func TestPrecisionFollowsPath(t *testing.T) {
 	if _, rates, err := Processor(); err != nil || !slices.ContainsFunc(rates,
 		func(r ProcessorRate) bool { return r.Used }) {
 		t.Errorf("no path is in use: %+v, %v", rates, err)
+	}
+}
+
+// TestAutoTakesInt8 checks that the precision auto means int8 only if the weights are stored so, and if int8 is clearly
+// faster; and that int8 says so where it changes nothing.
+func TestAutoTakesInt8(t *testing.T) {
+	if _, err := processorPath(); err != nil {
+		t.Fatal(err)
+	}
+	rates := func(int8OPS float64) pathRates {
+		return pathRates{
+			[]cpu.Rate{{Level: cpu.Current(), FLOPS: 1e11}}, []cpu.Int8Rate{{Path: cpu.CurrentInt8(), OPS: int8OPS}},
+		}
+	}
+	fast, slow := rates(4e11), rates(1.2e11)
+	plain := Float32
+	if cpu.Current().MultipliesBF16() {
+		plain = BF16
+	}
+	check := func(ckpt *checkpoint.Checkpoint, asked Precision, rates pathRates, want Precision, notices int) {
+		t.Helper()
+		b, got, said := openProcessor(asked, ckpt, rates)
+		defer b.Close()
+		if got != want || len(said) != notices {
+			t.Errorf("%s: %v computes in %v and says %q, want %v and %d notices", ckpt.Name, asked, got, said, want, notices)
+		}
+	}
+	demo := openEngine(t, "demo", DeviceCPU, Float32).ckpt
+	check(demo, PrecisionAuto, fast, plain, 0)
+	check(demo, Int8, slow, Int8, 0)
+	for _, c := range formatCases(t) {
+		switch c.name {
+		case "int8":
+			ckpt := openEngine(t, c.model(t, true), DeviceCPU, Float32).ckpt
+			check(ckpt, PrecisionAuto, fast, Int8, 0)
+			check(ckpt, PrecisionAuto, slow, plain, 0)
+			check(ckpt, BF16, fast, BF16, 0)
+			check(ckpt, Int8, slow, Int8, 0)
+		case "mxfp8":
+			ckpt := openEngine(t, c.model(t, true), DeviceCPU, Float32).ckpt
+			check(ckpt, PrecisionAuto, fast, plain, 0)
+			check(ckpt, Int8, fast, plain, 1)
+		}
+	}
+}
+
+// TestInt8OnCards checks that a device that computes in bf16 refuses int8 in one line.
+func TestInt8OnCards(t *testing.T) {
+	_, err := Open(t.Context(), Options{Model: "demo", Device: DeviceSim, Precision: Int8})
+	if !errors.Is(err, ErrNoInt8) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("int8 on the software device: %v, want one line that wraps %q", err, ErrNoInt8)
 	}
 }
 
