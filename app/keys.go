@@ -277,6 +277,7 @@ func (s *session) escape() {
 	case s.modal.Is(top):
 		s.modal.Close()
 	case top != nil:
+		s.win.Canvas().Unfocus()
 		top.Hide()
 	case s.gallery.naming.active():
 		s.gallery.naming.stop()

@@ -64,5 +64,9 @@ func ShowModal(window fyne.Canvas, body fyne.CanvasObject, answers ...Action) *M
 	return m
 }
 
-// Close takes the modal away.
-func (m *Modal) Close() { m.popUp.Hide() }
+// Close takes the modal away. What had the keyboard in it loses it first: a text field would let its cursor blink on,
+// unseen, and draw the window again and again.
+func (m *Modal) Close() {
+	m.popUp.Canvas.Unfocus()
+	m.popUp.Hide()
+}

@@ -37,5 +37,8 @@ func (p *Popover) Show(window fyne.Canvas, above fyne.CanvasObject) {
 // IsOpen says whether the popover is on show.
 func (p *Popover) IsOpen() bool { return p != nil && p.popUp != nil && p.popUp.Visible() }
 
-// Close takes the popover away.
-func (p *Popover) Close() { p.popUp.Hide() }
+// Close takes the popover away, and the keyboard from what is in it.
+func (p *Popover) Close() {
+	p.popUp.Canvas.Unfocus()
+	p.popUp.Hide()
+}
