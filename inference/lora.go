@@ -2,6 +2,7 @@ package inference
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -96,6 +97,10 @@ type loras struct {
 	mu   sync.Mutex
 	open []openLoRA // the one that was used last at the end
 	sets map[string]*loraSet
+	// reading has a channel for each file that is being opened, by its path. It is closed when that has ended.
+	reading map[string]chan struct{}
+	// read opens a file; tests set it.
+	read func(ctx context.Context, path string) (*lora.File, error)
 
 	costs loraCosts
 }
@@ -166,11 +171,6 @@ func DescribeLoRA(ctx context.Context, l LoRA) (LoRAInfo, error) {
 
 // openLoRA returns the file of an adapter, which stays open, and checks its digest.
 func (e *Engine) openLoRA(ctx context.Context, l LoRA) (openLoRA, error) {
-	e.loras.mu.Lock()
-	defer e.loras.mu.Unlock()
-	if e.loras.sets == nil {
-		return openLoRA{}, ErrClosed
-	}
 	if l.Path == "" {
 		return openLoRA{}, FieldError{FieldLoRAs, found(l.Name) + " without a file", FieldLoRAs.Want()}
 	}
@@ -185,34 +185,89 @@ func (e *Engine) openLoRA(ctx context.Context, l LoRA) (openLoRA, error) {
 	return o, nil
 }
 
-// file returns the open file of path, which it opens if it is not open or was changed.
+// file returns the open file of path, which it opens if it is not open or was changed. Opening reads all of the file, for
+// its digest; meanwhile other files can be used, and those who want the same file wait for it.
 func (l *loras) file(ctx context.Context, path string, base lora.Base) (openLoRA, error) {
-	at := slices.IndexFunc(l.open, func(o openLoRA) bool { return o.file.Path() == path })
-	if at >= 0 {
-		o := l.open[at]
-		l.open = slices.Delete(l.open, at, at+1)
-		if o.file.Current() {
-			l.open = append(l.open, o)
+	l.mu.Lock()
+	for {
+		if l.sets == nil {
+			l.mu.Unlock()
+			return openLoRA{}, ErrClosed
+		}
+		if o, ok := l.current(path); ok {
+			l.mu.Unlock()
 			return o, nil
 		}
-		l.forget(o)
+		other := l.reading[path]
+		if other == nil {
+			break
+		}
+		l.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return openLoRA{}, context.Cause(ctx)
+		}
+		l.mu.Lock()
 	}
-	f, err := openLoRAFile(ctx, path, lora.Open)
+	if l.reading == nil {
+		l.reading = map[string]chan struct{}{}
+	}
+	done := make(chan struct{})
+	l.reading[path] = done
+	l.mu.Unlock()
+
+	o, err := l.openFile(ctx, path, base)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.reading, path)
+	close(done)
+	if err == nil && l.sets == nil {
+		err = errors.Join(ErrClosed, o.file.Close())
+	}
 	if err != nil {
 		return openLoRA{}, err
 	}
-	match, err := f.Match(base)
-	if err != nil {
-		f.Close()
-		return openLoRA{}, err
-	}
-	o := openLoRA{f, match}
-	l.costs.note(path, match)
+	l.costs.note(path, o.match)
 	if l.open = append(l.open, o); len(l.open) > openLoRAs {
 		l.forget(l.open[0])
 		l.open = slices.Delete(l.open, 0, 1)
 	}
 	return o, nil
+}
+
+// current returns the file of path if it is open and was not changed. The caller holds the lock.
+func (l *loras) current(path string) (o openLoRA, ok bool) {
+	at := slices.IndexFunc(l.open, func(o openLoRA) bool { return o.file.Path() == path })
+	if at < 0 {
+		return o, false
+	}
+	o = l.open[at]
+	l.open = slices.Delete(l.open, at, at+1)
+	if !o.file.Current() {
+		l.forget(o)
+		return o, false
+	}
+	l.open = append(l.open, o)
+	return o, true
+}
+
+// openFile opens a file and finds out what of it fits the model. It needs no lock.
+func (l *loras) openFile(ctx context.Context, path string, base lora.Base) (openLoRA, error) {
+	read := l.read
+	if read == nil {
+		read = lora.Open
+	}
+	f, err := openLoRAFile(ctx, path, read)
+	if err != nil {
+		return openLoRA{}, err
+	}
+	match, err := f.Match(base)
+	if err != nil {
+		return openLoRA{}, errors.Join(err, f.Close())
+	}
+	return openLoRA{f, match}, nil
 }
 
 // forget drops the sets with a file that is no longer needed. The file is closed when nothing refers to it any more: a

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
@@ -343,6 +344,63 @@ func TestLoRAsChangeBetweenRuns(t *testing.T) {
 	weak, strong := withAlpha("4", 1), withAlpha("16.0", 1)
 	if slices.Equal(weak, strong) || !slices.Equal(strong, withAlpha("4.000", 4)) {
 		t.Error("a config that was changed: want the picture with its alpha, which is four times the factor")
+	}
+}
+
+// TestLoRAsOpenBeside opens an adapter while another one, on a disk that does not answer, is being read. Those who want
+// that one wait for one reader, and can be called off.
+func TestLoRAsOpenBeside(t *testing.T) {
+	e := openEngine(t, tinyModel(t, "distilled"), DeviceCPU, Float32)
+	slow, quick := writeLoRA(t, 1, loraKinds[0].add), writeLoRA(t, 2, loraKinds[0].add)
+	begun, answer := make(chan struct{}), make(chan struct{})
+	var reads atomic.Int32
+	e.loras.read = func(ctx context.Context, path string) (*lora.File, error) {
+		if path == slow {
+			if reads.Add(1) == 1 {
+				close(begun)
+			}
+			<-answer
+		}
+		return lora.Open(ctx, path)
+	}
+	errs := make(chan error)
+	ask := func(ctx context.Context) {
+		_, err := e.LoRA(ctx, LoRA{Path: slow})
+		errs <- err
+	}
+	go ask(t.Context())
+	<-begun
+	if _, err := e.LoRA(t.Context(), LoRA{Path: quick}); err != nil { // hangs if the lock is held
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := e.LoRA(ctx, LoRA{Path: slow}); !errors.Is(err, context.Canceled) {
+		t.Errorf("called off: %v", err)
+	}
+	go ask(t.Context())
+	close(answer)
+	for range 2 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := reads.Load(); n != 1 {
+		t.Errorf("the file was read %d times, want once", n)
+	}
+
+	// An engine that is closed meanwhile keeps no file.
+	begun, answer = make(chan struct{}), make(chan struct{})
+	reads.Store(0)
+	slow = writeLoRA(t, 3, loraKinds[0].add)
+	go ask(t.Context())
+	<-begun
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	close(answer)
+	if err := <-errs; !errors.Is(err, ErrClosed) {
+		t.Errorf("closed meanwhile: %v", err)
 	}
 }
 
