@@ -25,6 +25,8 @@ type loraEngine struct {
 	names inference.LoRANames
 	infos map[string]inference.LoRAInfo // by name
 	hold  chan struct{}                 // reading waits for it; nil for no waiting
+	// onDisk says that the files of unknown adapters must be there.
+	onDisk bool
 }
 
 func (e *loraEngine) LoRAs(context.Context) (inference.LoRANames, error) { return e.names, nil }
@@ -42,6 +44,9 @@ func (e *loraEngine) LoRA(_ context.Context, l inference.LoRA) (inference.LoRAIn
 
 func (e *loraEngine) InspectLoRA(_ context.Context, l inference.LoRA) (inference.LoRAInfo, error) {
 	info, ok := e.infos[l.Name]
+	if _, err := os.Stat(l.Path); !ok && e.onDisk && err != nil {
+		return info, fmt.Errorf("lora: %w", err)
+	}
 	if !ok {
 		return info, errors.New("lora: " + l.Path + ": nothing in it fits this model: img_in: found a layer of [4096 128], " +
 			"want [3072 128]: it was made for FLUX.2 [klein] 9B, and this model is FLUX.2 [klein] 4B")
@@ -275,8 +280,8 @@ func TestLoRAFromElsewhere(t *testing.T) {
 	}
 	b.prompt.setText("x")
 	b.generate()
-	b.wantSaid("The LoRA gone cannot be used: its file was not found in the folders for LoRAs: " +
-		"add it again, or switch it off.")
+	b.wantSaid("The LoRA gone cannot be used: its file was not found in " + inference.LoRADir())
+	b.wantSaid(", nor under another name: add it again, or switch it off.")
 	b.Desk.Undo()
 	if d := b.Desk.Desk().LoRAs; len(d) != 1 || d[0].Name != "ours" {
 		t.Errorf("undone: %+v", d)
@@ -295,6 +300,38 @@ func TestLoRAFromElsewhere(t *testing.T) {
 	if d := b.Desk.Desk().LoRAs; len(d) != 1 || d[0].Path != path || d[0].Name != "renamed" || d[0].Strength != -1 {
 		t.Errorf("found by its digest: %+v", d)
 	}
+}
+
+// TestLoRAMoved moves the file of an adapter on the desk: into its folder under another name, where it is found by its
+// digest, and away, which is said with the places where it was looked for.
+func TestLoRAMoved(t *testing.T) {
+	golden, err := os.ReadFile("../inference/testdata/golden/lora/files/split-qkv.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, usual, withLoRAs)
+	digest := fmt.Sprintf("%x", sha256.Sum256(golden))
+	gone, there := filepath.Join(b.dir, "old.safetensors"), filepath.Join(b.dir, "new.safetensors")
+	if err := os.WriteFile(there, golden, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	info := inference.LoRAInfo{Matched: 10, Total: 10}
+	info.Digest = digest
+	b.loras().infos["new"], b.loras().onDisk = info, true
+	b.Desk.Choose(func(d *studio.Desk) {
+		d.LoRAs = []studio.LoRA{{Name: "old", Path: gone, Digest: digest, Strength: 1}}
+	})
+	b.settle()
+	if d := b.Desk.Desk().LoRAs; d[0].Path != there || d[0].Name != "new" {
+		t.Errorf("found %+v, want %s", d, there)
+	}
+	b.Desk.Choose(func(d *studio.Desk) {
+		d.LoRAs = []studio.LoRA{{Name: "old", Path: gone, Digest: strings.Repeat("0", 64), Strength: 1}}
+	})
+	b.settle()
+	b.prompt.setText("x")
+	b.generate()
+	b.wantSaid("its file was not found at " + gone + ", nor under another name in " + inference.LoRADir())
 }
 
 // TestLoRAsAreKept checks that adapters are there again at the next start, and in the queue.

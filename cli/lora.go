@@ -30,7 +30,12 @@ func (c *generateCommand) loras(ctx context.Context, b *batch, ask *inference.As
 	}
 	find, findEarlier := loraFlag, c.earlierLoRA
 	if b.remote.Address != "" {
-		find, findEarlier = remoteLoRAFlag, c.earlierRemoteLoRA
+		find = remoteLoRAFlag
+		findEarlier = func(
+			ctx context.Context, file picture.LoRAFile, names inference.LoRANames,
+		) (inference.LoRA, error) {
+			return c.earlierRemoteLoRA(ctx, b.remote, file, names)
+		}
 	}
 	for _, text := range c.LoRA {
 		l, err := find(text, names)
@@ -147,9 +152,10 @@ func looksLikePath(text string) bool {
 }
 
 // earlierRemoteLoRA finds an adapter of the picture of --like by its name on the other computer, which compares its
-// digest.
+// digest. A picture knows only the last part of a name: if several adapters there have it, the one with the digest is
+// taken.
 func (c *generateCommand) earlierRemoteLoRA(
-	_ context.Context, file picture.LoRAFile, names inference.LoRANames,
+	ctx context.Context, remote Remote, file picture.LoRAFile, names inference.LoRANames,
 ) (inference.LoRA, error) {
 	l, ok := findRemote(file.Name, names)
 	if !ok {
@@ -157,12 +163,31 @@ func (c *generateCommand) earlierRemoteLoRA(
 			"--lora with a name that it has", c.Like, file.Name, file.SHA256)
 	}
 	l.Strength, l.Digest = file.Strength, file.SHA256
+	if all := names.FindAll(file.Name); len(all) > 1 {
+		engine, err := OpenRemote(ctx, remote)
+		if err != nil {
+			return l, err
+		}
+		defer engine.Close()
+		e, ok := engine.(inference.Adapting)
+		for _, other := range all {
+			if !ok {
+				break
+			}
+			other.Strength, other.Digest = l.Strength, l.Digest
+			if _, err := e.LoRA(ctx, other); err == nil {
+				return other, nil
+			} else if ctx.Err() != nil {
+				return l, context.Cause(ctx)
+			}
+		}
+	}
 	return l, nil
 }
 
 // earlierLoRA finds an adapter of the picture of --like: by its name in the folders for adapters, or as a file beside
-// the picture or in the working directory. Of several it takes the one with the digest, which is compared again when it
-// is opened.
+// the picture or in the working directory, or by its digest under another name in those folders. The digest is compared
+// again when the file is opened.
 func (c *generateCommand) earlierLoRA(
 	ctx context.Context, file picture.LoRAFile, names inference.LoRANames,
 ) (inference.LoRA, error) {
@@ -179,19 +204,20 @@ func (c *generateCommand) earlierLoRA(
 			}
 		}
 	}
-	if len(found) == 0 {
-		return inference.LoRA{}, fmt.Errorf("%s: its LoRA %s was not found in the folders that kleinbild lora list shows, "+
-			"want the file with SHA-256 %s; give it with --lora", c.Like, file.Name, file.SHA256)
+	has := func(l inference.LoRA) bool {
+		info, err := inference.DescribeLoRA(ctx, l)
+		return err == nil && strings.EqualFold(info.Digest, file.SHA256)
 	}
-	l := found[0]
-	if len(found) > 1 {
-		for _, other := range found {
-			info, err := inference.DescribeLoRA(ctx, other)
-			if err == nil && strings.EqualFold(info.Digest, file.SHA256) {
-				l = other
-				break
-			}
-		}
+	var l inference.LoRA
+	if i := slices.IndexFunc(found, has); i >= 0 {
+		l = found[i]
+	} else if n, ok := names.FindDigest(ctx, file.SHA256, ""); ok {
+		l.Path = n.Path // it has another name now
+	} else if len(found) > 0 {
+		l = found[0] // opening it says which digest it has
+	} else {
+		return l, fmt.Errorf("%s: its LoRA %s was not found %s, nor beside the picture, under any name: want the file "+
+			"with SHA-256 %s; give it with --lora", c.Like, file.Name, inference.LoRASearch(), file.SHA256)
 	}
 	l.Name, l.Strength, l.Digest = file.Name, file.Strength, file.SHA256
 	return l, nil

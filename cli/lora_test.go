@@ -84,13 +84,26 @@ func TestLoRAs(t *testing.T) {
 	// split-qkv is not in a folder for adapters. --like finds it beside the picture.
 	like := []string{"generate", "--like", "made.png", "-o", "again.png", "-m", model(t, "distilled")}
 	if got := call("", like...); got.code != exitFailure || !strings.Contains(errorLine(t, got), "split-qkv") ||
-		!strings.Contains(got.err, "give it with --lora") {
+		!strings.Contains(got.err, "give it with --lora") ||
+		!strings.Contains(got.err, "was not found in "+filepath.Dir(filepath.Dir(dusk))) {
 		t.Errorf("a file that is gone: %d %s", got.code, got.err)
 	}
 	writeFile(t, "split-qkv.safetensors", string(readFile(t, other)))
 	mustMake(t, like...)
 	if !bytes.Equal(readFile(t, "made.png"), readFile(t, "again.png")) {
 		t.Error("the repeated picture differs")
+	}
+	// A file that was renamed is found by its digest.
+	renamed := filepath.Join(filepath.Dir(filepath.Dir(dusk)), "evening.safetensors")
+	if err := os.Rename(dusk, renamed); err != nil {
+		t.Fatal(err)
+	}
+	mustMake(t, like...)
+	if !bytes.Equal(readFile(t, "made.png"), readFile(t, "again.png")) {
+		t.Error("the picture repeated with a renamed file differs")
+	}
+	if err := os.Rename(renamed, dusk); err != nil {
+		t.Fatal(err)
 	}
 	writeFile(t, dusk, string(readFile(t, other)))
 	if got := call("", like...); got.code != exitFailure || !strings.Contains(errorLine(t, got), "d3fb81953e24") {
@@ -204,6 +217,56 @@ func TestRemoteLoRAs(t *testing.T) {
 		if got.code == exitOK || !strings.Contains(got.err, row.want) || strings.Contains(got.err, "lora list") {
 			t.Errorf("%s, %q: exit code %d, %s; want %q", row.name, row.args, got.code, got.err, row.want)
 		}
+	}
+}
+
+// TestRemoteLoRAsOfOneName repeats a picture on another computer that has two adapters with the last part of the name
+// that the picture knows: the one with the picture's digest is asked for.
+func TestRemoteLoRAsOfOneName(t *testing.T) {
+	dusk, _ := adapters(t)
+	t.Chdir(t.TempDir())
+	ownConfig(t)
+	mustMake(t, small(t, "-p", "a fox", "--lora", "dusk:0.8", "-s", "1", "-o", "made.png")...)
+	info, err := inference.DescribeLoRA(t.Context(), inference.LoRA{Path: dusk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digests := map[string]string{"a/dusk": strings.Repeat("1", 64), "b/dusk": info.Digest}
+	asked := ""
+	mux := http.NewServeMux()
+	reply := func(w http.ResponseWriter, value any) {
+		w.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(w).Encode(value); err != nil {
+			t.Error(err)
+		}
+	}
+	mux.HandleFunc(api.PathEngine, func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, api.Engine{
+			Program: api.Program, Version: "9.9", Protocol: api.Protocol,
+			Features: []api.Feature{api.References, api.LoRAs},
+			Model: api.Model{
+				Name: "m", Digest: "d", Variant: inference.Distilled, Steps: 4, Guidance: 1, NativeSize: 1024,
+				MaxSequenceLength: 512, TokenChannels: 128, MaxReferences: 4,
+			},
+		})
+	})
+	mux.HandleFunc(api.PathLoRAs, func(w http.ResponseWriter, r *http.Request) {
+		list := api.LoRAList{Object: "list", Data: []api.LoRA{{Name: "a/dusk"}, {Name: "b/dusk"}}}
+		if name := r.URL.Query().Get(api.ParameterName); name != "" {
+			fit := &api.LoRAFit{SHA256: digests[name], Matched: 28, Total: 28, Triggers: []string{}}
+			list.Data = []api.LoRA{{Name: name, Fit: fit}}
+		}
+		reply(w, list)
+	})
+	mux.HandleFunc(api.PathGenerate, func(w http.ResponseWriter, r *http.Request) {
+		asked = r.FormValue("loras")
+		http.Error(w, "{}", http.StatusBadRequest)
+	})
+	other := httptest.NewServer(mux)
+	defer other.Close()
+	got := call("", "generate", "--server", other.URL, "--token", "word", "-o", "x.png", "--like", "made.png")
+	if want := `"name":"b/dusk","strength":0.8`; !strings.Contains(asked, want) {
+		t.Errorf("asked for %s, want %s; %s", asked, want, got.err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,42 @@ func (l LoRANames) Find(name string) (LoRA, bool) {
 		return LoRA{}, false
 	}
 	return list[0], true
+}
+
+// FindDigest returns the adapter whose file has the given SHA-256, in hex. If there is none here, it looks among the
+// files of beside, a folder, unless that is "". It reads whole files.
+func (l LoRANames) FindDigest(ctx context.Context, digest, beside string) (found NamedLoRA, ok bool) {
+	list := slices.Clone(l)
+	if entries, err := os.ReadDir(beside); err == nil {
+		for _, e := range entries[:min(len(entries), maxBeside)] {
+			if ext := strings.ToLower(filepath.Ext(e.Name())); ext == ".safetensors" || ext == ".sft" {
+				name := strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))
+				list = append(list, NamedLoRA{Name: name, Path: filepath.Join(beside, e.Name())})
+			}
+		}
+	}
+	for _, n := range list {
+		if ctx.Err() != nil {
+			break
+		}
+		if info, err := DescribeLoRA(ctx, LoRA{Path: n.Path}); err == nil && strings.EqualFold(info.Digest, digest) {
+			return n, true
+		}
+	}
+	return found, false
+}
+
+// maxBeside is how many files of a folder FindDigest reads: people have some hundred adapters.
+const maxBeside = 1000
+
+// LoRASearch says for people where adapters are looked for: "in DIR, DIR and DIR".
+func LoRASearch() string {
+	folders := checkpoint.LoRAFolders(os.Getenv)
+	last := len(folders) - 1
+	if last == 0 {
+		return "in " + folders[0]
+	}
+	return "in " + strings.Join(folders[:last], ", ") + " and " + folders[last]
 }
 
 // FindAll returns all adapters that a name may mean, that of Find first. Adapters that PEFT has saved have one name, in

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"github.com/kleinbild/kleinbild/inference"
@@ -37,10 +39,7 @@ type inspector interface {
 	InspectLoRA(ctx context.Context, l inference.LoRA) (inference.LoRAInfo, error)
 }
 
-var (
-	errNoLoRAFile  = errors.New("its file was not found in the folders for LoRAs: add it again, or switch it off")
-	errTakesNoLoRA = errors.New("the model that is open takes no LoRAs")
-)
+var errTakesNoLoRA = errors.New("the model that is open takes no LoRAs")
 
 // NewLoRAShelf returns a shelf that follows a desk and a model.
 func NewLoRAShelf(loop *Loop, model *OpenModel, desk *Workspace) *LoRAShelf {
@@ -150,23 +149,26 @@ func (s *LoRAShelf) described(key loraFile, found LoRA, fit LoRAFit) {
 }
 
 // describe opens an adapter. If it is not where the desk says, but its digest is known, it is searched among all that
-// have names.
+// have names, and in the folder where it was. On another computer it is searched among those with its name.
 func describe(ctx context.Context, engine Engine, l LoRA) (found LoRA, info inference.LoRAInfo, err error) {
 	e, ok := engine.(inference.Adapting)
 	if !ok {
 		return l, info, errTakesNoLoRA
 	}
 	remote := engine.Info().Remote != ""
-	if l.Path != "" || remote {
+	missing := l.Path == "" && !remote
+	if !missing {
 		info, err = e.LoRA(ctx, l.Ask())
-	} else {
-		err = errNoLoRAFile
+		missing = errors.Is(err, fs.ErrNotExist)
 	}
-	if err != nil && l.Digest != "" && !remote && ctx.Err() == nil {
-		if other, ok := findDigest(ctx, e, l.Digest); ok {
-			l.Name, l.Path = other.Name, other.Path
-			info, err = e.LoRA(ctx, l.Ask())
+	if (missing || err != nil) && l.Digest != "" && ctx.Err() == nil {
+		names, _ := e.LoRAs(ctx)
+		if other, fit, ok := search(ctx, e, names, l, remote); ok {
+			return other, fit, nil
 		}
+	}
+	if missing {
+		err = notFound(l)
 	}
 	if err == nil {
 		l.Digest = strings.ToLower(info.Digest)
@@ -198,22 +200,43 @@ func aboutFile(err error, path string) error {
 	return fileError{err, text}
 }
 
-// findDigest searches an adapter by its digest. It reads whole files.
-func findDigest(ctx context.Context, e inference.Adapting, digest string) (found inference.NamedLoRA, ok bool) {
-	names, err := e.LoRAs(ctx)
-	if err != nil {
-		return found, false
-	}
-	for _, n := range names {
-		if ctx.Err() != nil {
-			return found, false
+// search finds an adapter with l's digest among names. The digests of another computer's adapters are known there: only
+// those that the name may mean are asked for.
+func search(
+	ctx context.Context, e inference.Adapting, names inference.LoRANames, l LoRA, remote bool,
+) (found LoRA, info inference.LoRAInfo, ok bool) {
+	var candidates []inference.LoRA
+	if remote {
+		candidates = names.FindAll(l.Name)
+	} else {
+		beside := ""
+		if l.Path != "" {
+			beside = filepath.Dir(l.Path)
 		}
-		info, err := inference.DescribeLoRA(ctx, inference.LoRA{Path: n.Path})
-		if err == nil && strings.EqualFold(info.Digest, digest) {
-			return n, true
+		if n, ok := names.FindDigest(ctx, l.Digest, beside); ok {
+			candidates = []inference.LoRA{{Name: n.Name, Path: n.Path}}
 		}
 	}
-	return found, false
+	for _, c := range candidates {
+		found = l
+		found.Name, found.Path = c.Name, c.Path
+		if info, err := e.LoRA(ctx, found.Ask()); err == nil {
+			found.Digest = strings.ToLower(info.Digest)
+			return found, info, true
+		}
+	}
+	return l, info, false
+}
+
+// notFound says of an adapter without a file where it was looked for.
+func notFound(l LoRA) error {
+	where := inference.LoRASearch()
+	if l.Path != "" {
+		where = "at " + l.Path + ", nor under another name " + where
+	} else if l.Digest != "" {
+		where += ", nor under another name"
+	}
+	return fmt.Errorf("its file was not found %s: add it again, or switch it off", where)
 }
 
 // Look describes an adapter that is not on the desk, on any goroutine, without reading all of it. ok is false if the

@@ -20,19 +20,28 @@ type NamedLoRA struct {
 	Path string `json:"path"`
 }
 
+// LoRAFolders returns the folders in which LoRAs looks for adapters: LoRADir, and those of other programs that exist.
+func LoRAFolders(env func(string) string) []string {
+	folders := []string{LoRADir()}
+	for _, dir := range installationDirs(env) {
+		t, _, _ := installationAt(dir) // one that cannot be read has no adapters
+		for _, folder := range t.folders[adapter] {
+			if exists(folder) {
+				folders = append(folders, folder)
+			}
+		}
+	}
+	return folders
+}
+
 // LoRAs returns the adapters in LoRADir, and then those in the folders that ComfyUI, Forge and SwarmUI have for them,
 // sorted by name within a folder. The embedded one is the last (see EmbeddedLoRA). Of several with one name it returns
 // the first. If ctx ends, LoRAs returns its cause at once. No file is opened.
 func LoRAs(ctx context.Context, env func(string) string) ([]NamedLoRA, error) {
 	return Interruptible(ctx, func() (list []NamedLoRA, err error) {
-		folders := []string{LoRADir()}
-		for _, dir := range installationDirs(env) {
-			t, _, _ := installationAt(dir) // one that cannot be read has no adapters
-			folders = append(folders, t.folders[adapter]...)
-		}
 		w := walker{ctx: ctx, left: maxWalked}
 		seen := map[string]bool{}
-		for _, folder := range folders {
+		for _, folder := range LoRAFolders(env) {
 			if !exists(folder) {
 				continue
 			}
