@@ -121,7 +121,7 @@ func openBackend(
 		}
 		if b, err = openCUDA(&gpu); err == nil {
 			if precision == Int8 {
-				notices = []string{"the graphics card computes in bf16: int8 is computed on processors only (--device cpu)"}
+				notices = []string{"the graphics card computes in bf16: int8 is computed on processors only"}
 			}
 			return b, BF16, notices, nil
 		}
