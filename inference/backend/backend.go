@@ -62,6 +62,10 @@ type Backend interface {
 	// Sync.
 	Replay(key any, f func())
 
+	// Unchanged calls f, in which no operation changes x: a backend may keep for the whole of f what it computes from x,
+	// such as its quantised rows.
+	Unchanged(x Matrix, f func())
+
 	// Upload copies src, row-major [dst.Rows, dst.Cols], into dst. src may be nil in a rehearsal.
 	Upload(dst Matrix, src []float32)
 	// Download waits for src and copies it into dst, row-major [src.Rows, src.Cols]. After an error the contents of dst

@@ -28,6 +28,7 @@ type Backend struct {
 	// ints is not nil if products with weights of int8 are computed in integers.
 	ints      *Int8
 	quantised quantisedWeights
+	unchanged unchanged
 }
 
 var _ backend.Backend = (*Backend)(nil)

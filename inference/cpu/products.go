@@ -52,7 +52,7 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 		}
 	}
 	if t, ok := b.int8Of(w); ok {
-		matmul.LinearInt8(b.stop, operand(x), matmul.Int8Product{Dst: out, Weight: t, Epilogue: e})
+		b.multiplyInt8(x, matmul.Int8Product{Dst: out, Weight: t, Epilogue: e})
 	} else if !b.stop.Load() {
 		matmul.Linear(b.stop, out, operand(x), tensorOf(w), b.precision(), e)
 	}
@@ -103,7 +103,7 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 	}
 	gate8, ok := b.int8Of(gate)
 	if up8, both := b.int8Of(up); ok && both && gate8.Rotation == up8.Rotation {
-		matmul.LinearInt8(b.stop, operand(x), matmul.Int8Product{Dst: out, Weight: gate8},
+		b.multiplyInt8(x, matmul.Int8Product{Dst: out, Weight: gate8},
 			matmul.Int8Product{Weight: up8, Epilogue: matmul.Epilogue{Store: store}})
 		return
 	}
@@ -112,7 +112,7 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 		return
 	}
 	if up8, ok := b.int8Of(up); ok {
-		matmul.LinearInt8(b.stop, operand(x), matmul.Int8Product{Weight: up8, Epilogue: matmul.Epilogue{Store: store}})
+		b.multiplyInt8(x, matmul.Int8Product{Weight: up8, Epilogue: matmul.Epilogue{Store: store}})
 	} else {
 		matmul.Linear(b.stop, out, operand(x), tensorOf(up), b.precision(), matmul.Epilogue{Store: store})
 	}

@@ -97,3 +97,37 @@ func (b *Backend) quantise(q *quantisedWeight) (w matmul.Int8Weight, ok bool) {
 	q.result = &w
 	return w, true
 }
+
+// unchanged is the matrix of Unchanged, with its quantised rows after the first product with it.
+type unchanged struct {
+	x    backend.Matrix
+	rows *matmul.Int8Rows
+	// rotation is that of rows.
+	rotation int
+}
+
+// Unchanged calls f. Products in it with x, all of it, and weights of int8 of the same rotation quantise x once.
+func (b *Backend) Unchanged(x backend.Matrix, f func()) {
+	outer := b.unchanged
+	b.unchanged = unchanged{x: x}
+	defer func() {
+		if b.unchanged.rows != nil {
+			b.unchanged.rows.Free()
+		}
+		b.unchanged = outer
+	}()
+	f()
+}
+
+// multiplyInt8 computes products of x with weights of int8.
+func (b *Backend) multiplyInt8(x backend.Matrix, products ...matmul.Int8Product) {
+	u, rotation := &b.unchanged, products[0].Weight.Rotation
+	if u.x != x || u.rows != nil && u.rotation != rotation {
+		matmul.LinearInt8(b.stop, operand(x), products...)
+		return
+	}
+	if u.rows == nil {
+		u.rows, u.rotation = matmul.NewInt8Rows(operand(x), rotation), rotation
+	}
+	u.rows.Multiply(b.stop, products...)
+}

@@ -66,9 +66,11 @@ func (block doubleStreamBlock) forward(r *Run, modImage, modText []backend.Matri
 		qkNormRoPE := func(norm backend.Weight) backend.Epilogue {
 			return backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: r.hidden.Cols, Weight: norm, Eps: eps, RoPE: rope}}
 		}
-		r.linear(qkv[0].RowRange(side.from, side.to), normed, side.q, qkNormRoPE(side.normQ))
-		r.linear(qkv[1].RowRange(side.from, side.to), normed, side.k, qkNormRoPE(side.normK))
-		r.linear(qkv[2].RowRange(side.from, side.to), normed, side.v, backend.Epilogue{})
+		b.Unchanged(normed, func() {
+			r.linear(qkv[0].RowRange(side.from, side.to), normed, side.q, qkNormRoPE(side.normQ))
+			r.linear(qkv[1].RowRange(side.from, side.to), normed, side.k, qkNormRoPE(side.normK))
+			r.linear(qkv[2].RowRange(side.from, side.to), normed, side.v, backend.Epilogue{})
+		})
 	}
 	attended := r.inner.ColRange(0, r.hidden.Cols)
 	b.Attention(attended, qkv[0], qkv[1], qkv[2], r.t.cfg.attention(r.hidden.Rows))

@@ -47,9 +47,11 @@ func (block singleStreamBlock) forward(r *Run, mod []backend.Matrix, from, to in
 	}
 
 	b.LayerNorm(r.normed, r.hidden, mod[1], mod[0], eps)
-	r.linear(q, normed, block.q, qkNormRoPE(block.normQ, ropeQ))
-	r.linear(kv, r.normed, block.kv, qkNormRoPE(block.normK, r.rope))
-	b.Attention(inner.ColRange(0, d), q, k, v, r.t.cfg.attention(r.hidden.Rows))
-	r.swiGLU(inner.ColRange(d, inner.Cols), normed, block.gate, block.up)
+	b.Unchanged(normed, func() {
+		r.linear(q, normed, block.q, qkNormRoPE(block.normQ, ropeQ))
+		r.linear(kv, r.normed, block.kv, qkNormRoPE(block.normK, r.rope))
+		b.Attention(inner.ColRange(0, d), q, k, v, r.t.cfg.attention(r.hidden.Rows))
+		r.swiGLU(inner.ColRange(d, inner.Cols), normed, block.gate, block.up)
+	})
 	r.linear(hidden, inner, block.out, backend.Epilogue{Add: true, Gate: mod[2]})
 }

@@ -177,9 +177,20 @@ func testInt8Linear(h *harness) {
 			h.check(name+", SiLU", dst, each(s.m, s.n, func(i, j int) float64 { return silu(y[i][j]) }))
 
 			from, to := s.n/3, s.n-s.n/4
-			dst = h.view(s.m, to-from)
-			h.b.Linear(dst.Matrix, h.upload(x).Matrix, w.Slice(from, to), backend.Epilogue{})
-			h.check(name+", sliced", dst, int8Product(x, q.Slice(from, to)))
+			source, both := h.upload(x), [2]guarded{h.view(s.m, to-from), h.view(s.m, s.n)}
+			h.b.Unchanged(source.Matrix, func() {
+				h.b.Linear(both[0].Matrix, source.Matrix, w.Slice(from, to), backend.Epilogue{})
+				h.b.Linear(both[1].Matrix, source.Matrix, w, backend.Epilogue{})
+			})
+			h.check(name+", sliced", both[0], int8Product(x, q.Slice(from, to)))
+			h.check(name+", again", both[1], y)
+
+			// After Unchanged the same matrix may have other values.
+			other := h.table(s.m, s.k)
+			h.b.Upload(source.Matrix, flatten(other))
+			dst = h.view(s.m, s.n)
+			h.b.Linear(dst.Matrix, source.Matrix, w, backend.Epilogue{})
+			h.check(name+", changed", dst, int8Product(other, q))
 		}
 	}
 }

@@ -23,51 +23,103 @@ type Int8Product struct {
 //
 // Rows are quantised as tensor.QuantiseInt8 does it. A row with a NaN or an infinity gives NaN.
 func LinearInt8(stop *atomic.Bool, a Matrix, products ...Int8Product) {
+	x := NewInt8Rows(a, products[0].Weight.Rotation)
+	defer x.Free()
+	x.Multiply(stop, products...)
+}
+
+// Int8Rows are activations a [M, K] for several calls of Multiply, between which a must not change: they are quantised
+// by the first one.
+type Int8Rows struct {
+	a      Matrix
+	from   *dense
+	kernel simd.Kernel
+	group  int
+	scales *int8Scales
+	// rows is the number of rows that packed has room for, and first the first one that it holds; -1 if it holds none.
+	rows, first int
+	packed      []float32
+	buf         *[]float32
+}
+
+// NewInt8Rows returns a for products with weights that are rotated in groups of `rotation` columns. Free frees its
+// memory.
+func NewInt8Rows(a Matrix, rotation int) *Int8Rows {
 	a.check("linear of int8: input")
-	group := products[0].Weight.Rotation
+	if rotation > 1 && a.Cols%rotation != 0 {
+		panic(fmt.Sprintf("matmul: linear of int8: rows of %d, want a multiple of the rotation %d", a.Cols, rotation))
+	}
+	x := &Int8Rows{
+		a: a, from: a.operand(), kernel: simd.Int8(), group: rotation, first: -1, buf: shared.Get().(*[]float32),
+	}
+	x.scales = newInt8Scales(a.Rows, &x.kernel)
+	kWords, side := panelWords(&x.kernel, a.Cols), x.side()
+	parts := max(1, ceilDiv(a.Rows, max(packedBytes/4/max(kWords, 1), side)))
+	x.rows = roundUp(ceilDiv(a.Rows, parts), side)
+	x.packed = grow(x.buf, x.rows*kWords)
+	return x
+}
+
+// Free frees the memory. x must not be used again.
+func (x *Int8Rows) Free() {
+	shared.Put(x.buf)
+	x.buf, x.packed = nil, nil
+}
+
+// side returns the number of rows of a in a panel.
+func (x *Int8Rows) side() int {
+	if x.kernel.Tiles {
+		return x.kernel.NR
+	}
+	return x.kernel.MR
+}
+
+// Multiply computes products as LinearInt8 does.
+func (x *Int8Rows) Multiply(stop *atomic.Bool, products ...Int8Product) {
 	list := make([]product, len(products))
-	for i, x := range products {
-		w := &x.Weight
-		if w.K != a.Cols || w.Rotation != group || group > 1 && a.Cols%group != 0 {
+	for i, of := range products {
+		w := &of.Weight
+		if w.K != x.a.Cols || w.Rotation != x.group {
 			panic(fmt.Sprintf("matmul: linear of int8: a weight [%d, %d], rotated by %d, want [N, %d], rotated by %d",
-				w.N, w.K, w.Rotation, a.Cols, group))
+				w.N, w.K, w.Rotation, x.a.Cols, x.group))
 		}
-		if x.Epilogue.Store == nil && (x.Dst.Rows != a.Rows || x.Dst.Cols != w.N) {
+		if of.Epilogue.Store == nil && (of.Dst.Rows != x.a.Rows || of.Dst.Cols != w.N) {
 			panic(fmt.Sprintf("matmul: linear of int8: destination [%d, %d], want [%d, %d]",
-				x.Dst.Rows, x.Dst.Cols, a.Rows, w.N))
+				of.Dst.Rows, of.Dst.Cols, x.a.Rows, w.N))
 		}
-		if x.Epilogue.Store == nil {
-			x.Dst.check("linear of int8: destination")
+		if of.Epilogue.Store == nil {
+			of.Dst.check("linear of int8: destination")
 		}
-		x.Epilogue.check("linear of int8", w.N)
-		list[i] = product{stop: stop, m: a.Rows, n: w.N, k: a.Cols, kernel: simd.Int8(), dst: x.Dst, ep: x.Epilogue}
+		of.Epilogue.check("linear of int8", w.N)
+		ints := *x.scales
+		ints.columns = w.scales
+		list[i] = product{
+			stop: stop, m: x.a.Rows, n: w.N, k: w.K, kernel: x.kernel, dst: of.Dst, ep: of.Epilogue, ints: &ints,
+		}
 	}
-	if a.Rows == 0 {
-		return
-	}
-	p := &list[0]
-	kn, side := &p.kernel, p.kernel.MR
-	if kn.Tiles {
-		side = kn.NR
-	}
-	q := quantiser{product: p, from: a.operand(), group: group, scales: newInt8Scales(a.Rows, kn)}
-	kWords := panelWords(kn, p.k)
-	parts := ceilDiv(p.m, max(packedBytes/4/max(kWords, 1), side))
-	rows := roundUp(ceilDiv(p.m, parts), side)
-	buf := shared.Get().(*[]float32)
-	defer shared.Put(buf)
-	packed := grow(buf, rows*kWords)
-	for first := 0; first < p.m && !stopped(stop); first += rows {
-		panels := ceilDiv(min(rows, p.m-first), side)
-		forEach(stop, panels, func(i int, ws *workspace) { q.pack(p.use(ws), packed, first, i, panels) })
+	for first := 0; first < x.a.Rows && !stopped(stop); first += x.rows {
+		panels := ceilDiv(min(x.rows, x.a.Rows-first), x.side())
+		x.pack(stop, first, panels)
 		for i := range list {
 			if w := &products[i].Weight; w.N > 0 {
-				ints := *q.scales
-				ints.columns = w.scales
-				list[i].ints = &ints
-				list[i].multiply(packed, first, panels, w.values)
+				list[i].multiply(x.packed, first, panels, w.values)
 			}
 		}
+	}
+}
+
+// pack quantises and packs panels of rows, the first of which begins with row first, unless they are packed.
+func (x *Int8Rows) pack(stop *atomic.Bool, first, panels int) {
+	if x.first == first {
+		return
+	}
+	x.first = -1
+	forEach(stop, panels, func(i int, ws *workspace) {
+		ws.kernel = x.kernel
+		x.packPanel(&ws.packer, first, i, panels)
+	})
+	if !stopped(stop) {
+		x.first = first
 	}
 }
 
@@ -95,43 +147,35 @@ func (s *int8Scales) scale(y []float32, row, col int) {
 	simd.ScaleI32(y, y, s.rows[row], offset, s.columns[col:])
 }
 
-// quantiser quantises and packs rows of activations.
-type quantiser struct {
-	*product
-	from   *dense
-	group  int
-	scales *int8Scales
-}
-
-// pack quantises the rows of panel i of `panels` panels, the first of which begins with row first, and packs them block
-// of k after block.
-func (q *quantiser) pack(ws *workspace, packed []float32, first, i, panels int) {
-	kn, p := &q.kernel, &ws.packer
+// packPanel quantises the rows of panel i of `panels` panels, the first of which begins with row first, and packs them
+// block of k after block.
+func (x *Int8Rows) packPanel(p *packer, first, i, panels int) {
+	kn, k := &x.kernel, x.a.Cols
 	side := sideOfA(kn)
-	width, stride := p.width(side), roundUp(q.k, p.group())
-	bytes, wide := grow(&p.int8, width*stride), grow(&p.wide, q.k)
+	width, stride := p.width(side), roundUp(k, p.group())
+	bytes, wide := grow(&p.int8, width*stride), grow(&p.wide, k)
 	for r := range width {
 		line := bytes[r*stride : (r+1)*stride]
 		row := first + i*width + r
-		if row >= q.m {
+		if row >= x.a.Rows {
 			clear(line)
 			continue
 		}
-		q.scales.rows[row] = q.from.quantise(line[:q.k], row, wide, q.group)
-		clear(line[q.k:])
+		x.scales.rows[row] = x.from.quantise(line[:k], row, wide, x.group)
+		clear(line[k:])
 		if kn.Offset != 0 {
 			sum := int32(0)
 			for _, v := range line {
 				sum += int32(v)
 			}
-			q.scales.offsets[row] = -kn.Offset * sum
+			x.scales.offsets[row] = -kn.Offset * sum
 		}
 	}
 	from := &bytes8{unsafe.Pointer(unsafe.SliceData(bytes)), width, stride}
-	for k0 := 0; k0 < q.k; k0 += depth(kn) {
-		n := min(depth(kn), q.k-k0)
+	for k0 := 0; k0 < k; k0 += depth(kn) {
+		n := min(depth(kn), k-k0)
 		size := panelWords(kn, n) * width
-		to := packed[words(kn, k0)*panels*width+i*size:]
+		to := x.packed[words(kn, k0)*panels*width+i*size:]
 		from.pack(p, side, to[:size], 0, k0, min(roundUp(n, p.group()), stride-k0))
 	}
 }
