@@ -378,7 +378,8 @@ func (b *bench) write(name string, img image.Image) string {
 	path := filepath.Join(b.dir, name)
 	f, err := os.Create(path)
 	if err == nil {
-		err = errors.Join(png.Encode(f, img), f.Close())
+		quick := png.Encoder{CompressionLevel: png.BestSpeed}
+		err = errors.Join(quick.Encode(f, img), f.Close())
 	}
 	if err != nil {
 		b.t.Fatal(err)
