@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/adrg/xdg"
 
@@ -94,11 +95,20 @@ func findModels(ctx context.Context) (found []app.Model) {
 type catalogue struct{}
 
 func (catalogue) Downloads() (list []app.Download) {
-	for _, m := range models.Catalogue() {
+	for i, m := range models.Catalogue() {
 		d := app.Download{
 			Name: m.Name, Title: m.Plain, About: m.About, SizeBytes: m.SizeBytes, Quality: m.Quality,
 			Need: m.Need, Measured: m.Measured,
 			Licence: fmt.Sprintf("%s (%s)", m.Licence.Plain, m.Licence.Name),
+		}
+		if i == 0 { // the default one, FLUX.2 [klein] 4B in four steps
+			d.Expected = func() time.Duration {
+				took, err := inference.ExpectedTime4B()
+				if err != nil {
+					return 0 // whoever opens a model is told
+				}
+				return took
+			}
 		}
 		if m.Licence.Ask {
 			d.Agree = fmt.Sprintf("%s is for non-commercial use only. Its licence: %s", m.Name, m.Licence.URL)

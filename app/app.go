@@ -7,6 +7,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"fyne.io/fyne/v2"
 
@@ -43,6 +44,9 @@ type Download struct {
 	Need      inference.Need
 	Measured  bool   // its need of a processor's memory was measured, not counted
 	Licence   string // what it allows, in a few words
+	// Expected returns about how long a picture takes on this computer's processor, counted from its measured rate, or 0;
+	// nil if that cannot be said. It may take some milliseconds.
+	Expected func() time.Duration
 	// Agree is what the user has to agree to before the download, in one sentence; "" for nothing.
 	Agree string
 }

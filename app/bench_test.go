@@ -219,7 +219,7 @@ func withoutModel(_ *bench, cfg *Config) {
 func demoEngine() *fakeEngine {
 	e := newFakeEngine()
 	e.info.Model, e.info.Family = "kleinbild-demo", "FLUX.2 [klein] of its own size"
-	e.info.Demo, e.info.Missing = true, &inference.NoModelError{}
+	e.info.Demo, e.info.Missing, e.info.Processor = true, &inference.NoModelError{}, true
 	return e
 }
 
@@ -234,7 +234,8 @@ func (c *fakeCatalogue) Downloads() []Download {
 		{
 			Name: "4b", Title: "FLUX.2 [klein] 4B", About: "The usual choice: a picture in four steps.",
 			SizeBytes: 15_800_000_000, Quality: "as bf16", Need: inference.Need{Processor: 8_500_000_000}, Measured: true,
-			Licence: "free for any use (Apache-2.0)",
+			Licence:  "free for any use (Apache-2.0)",
+			Expected: func() time.Duration { return 6 * time.Minute },
 		},
 		{
 			Name: "9b", Title: "FLUX.2 [klein] 9B", About: "Finer pictures, slower, for large computers.",

@@ -48,6 +48,33 @@ func (p *startPage) downloads() (list []Download, best Download, ok bool) {
 	return list, recommend(list, p.memory), true
 }
 
+// expects says how long a picture of a download is expected to take, if that is known. Of a graphics card it is not:
+// then nothing is said.
+func (p *startPage) expects(d Download) string {
+	engine := p.Model.Engine()
+	if p.expected[d.Name] == 0 || engine == nil || !engine.Info().Processor {
+		return ""
+	}
+	return " · about " + roughly(p.expected[d.Name]) + " a picture, counted"
+}
+
+// expect finds out how long a picture of the recommended download takes.
+func (p *startPage) expect() {
+	_, best, ok := p.downloads()
+	if !ok || best.Expected == nil {
+		return
+	}
+	p.Loop.Background(func() func() {
+		took := best.Expected()
+		return func() {
+			if p.expected[best.Name] != took {
+				p.expected[best.Name] = took
+				p.refresh()
+			}
+		}
+	})
+}
+
 // recommendedRows show the download for this computer below a title, with what it asks and allows.
 func (p *startPage) recommendedRows(title string) []fyne.CanvasObject {
 	_, best, ok := p.downloads()
@@ -61,7 +88,7 @@ func (p *startPage) recommendedRows(title string) []fyne.CanvasObject {
 	name.Style.Bold = true
 	about := ui.NewCaption(best.About)
 	asks := ui.NewCaption(gigabytes(best.SizeBytes) + " GB to download · " + asksOf(best, p.memory))
-	allows := ui.NewCaption("Licence: " + best.Licence + " · time not measured here")
+	allows := ui.NewCaption("Licence: " + best.Licence + p.expects(best))
 	row := ui.Arranged(ui.Fixed(0, 96), func(size fyne.Size) {
 		ui.At(ground, 0, 0, size.Width, 90)
 		w := b.MinSize().Width + 8

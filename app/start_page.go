@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/canvas"
@@ -25,6 +26,8 @@ type startPage struct {
 	all   bool // the downloads that are not recommended show, too
 
 	memory inference.Room // that models should fit into
+	// expected is about how long a picture takes with downloads, by their names, on this computer's processor.
+	expected map[string]time.Duration
 
 	loading string // the download under way
 	cancel  context.CancelFunc
@@ -53,6 +56,7 @@ type startHost interface {
 func newStartPage(c common, cfg Config, host startHost) *startPage {
 	p := &startPage{
 		common: c, cfg: cfg, host: host, bar: ui.NewProgressLine(), state: ui.NewCaption(""),
+		expected: map[string]time.Duration{},
 	}
 	if p.cfg.memoryOn == nil {
 		p.cfg.memoryOn = inference.RoomOn
@@ -73,6 +77,7 @@ func newStartPage(c common, cfg Config, host startHost) *startPage {
 // look searches this machine for models, and a graphics card for its memory, and shows them.
 func (p *startPage) look() {
 	p.refresh()
+	p.expect()
 	find, memoryOn, device := p.cfg.FindModels, p.cfg.memoryOn, p.set.Device()
 	p.Loop.Background(func() func() {
 		memory := memoryOn(device)

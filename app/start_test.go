@@ -281,11 +281,16 @@ func TestRecommendation(t *testing.T) {
 	all := strings.Join(texts(), "\n")
 	for _, want := range []string{
 		"Recommended for this computer", "FLUX.2 [klein] 4B", "needs 8.5 of 23.6 GB of memory · as bf16",
-		"time not measured here", "free for any use (Apache-2.0)", "1 other model ›", "Choose a file…", "Choose a folder…",
+		"about 6 min a picture, counted", "free for any use (Apache-2.0)", "1 other model ›", "Choose a file…", "Choose a folder…",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the page does not say %q:\n%s", want, all)
 		}
+	}
+	b.Model.Engine().(*fakeEngine).info.Processor = false // but a graphics card, which nobody has measured
+	b.start.refresh()
+	if all := strings.Join(texts(), "\n"); strings.Contains(all, "a picture, counted") {
+		t.Errorf("the page knows the time of a card:\n%s", all)
 	}
 	if strings.Contains(all, "9B") {
 		t.Error("the other model is not folded")

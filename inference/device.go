@@ -199,3 +199,9 @@ func Driver() (string, error) {
 	}
 	return fmt.Sprintf("%s (%s chooses another)", d.Name(), strings.Join(others, ", ")), nil
 }
+
+// onProcessor says whether a backend computes on this computer's processor.
+func onProcessor(b backend.Backend) bool {
+	_, ok := b.(*cpu.Backend)
+	return ok
+}

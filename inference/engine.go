@@ -55,6 +55,7 @@ type Info struct {
 	Family    string // "FLUX.2 [klein] 4B", or the sizes if no published model has them
 	Variant   Variant
 	Device    string // the name of the device, for people
+	Processor bool   // the device is this computer's processor, and not a graphics card
 	Precision Precision
 	SizeBytes int64
 	// Weights names the formats of each network's weights, for people.
@@ -205,6 +206,7 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 		MaxSequenceLength: textTokens(ckpt.Index.MaxSequenceLength, opts.MaxSequenceLength),
 		Costs:             e.costs(),
 	}
+	e.info.Processor = onProcessor(b)
 	e.info.Weights = fmt.Sprintf("transformer %s; text encoder %s; VAE %s",
 		ckpt.Transformer.Formats(), ckpt.TextEncoder.Formats(), ckpt.VAE.Formats())
 	e.info.Closeness = ckpt.Closeness()
