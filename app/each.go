@@ -49,7 +49,7 @@ func (s *session) editEach(files []string) {
 		s.notice.Say("Describe first what is to change in each of the pictures.")
 		return
 	}
-	wait, err := s.LoRAs.Ready(s.Desk.Desk())
+	wait, err := s.LoRAs.Prepare(s.Desk.Desk())
 	switch {
 	case err != nil:
 		s.offerEach(files)

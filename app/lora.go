@@ -73,7 +73,7 @@ func (s *session) pickLoRA() {
 // lorasReady says whether the adapters of the desk can be used now. If one has to be read first, Generate waits for it;
 // if one cannot be used, the user is told, and no picture is made without it.
 func (s *session) lorasReady() bool {
-	wait, err := s.LoRAs.Ready(s.Desk.Desk())
+	wait, err := s.LoRAs.Prepare(s.Desk.Desk())
 	switch {
 	case err != nil:
 		s.notice.fail(err)

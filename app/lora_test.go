@@ -342,6 +342,10 @@ func TestLoRAsAreKept(t *testing.T) {
 	b.Desk.Choose(func(d *studio.Desk) { d.SetLoRA(1, func(l *studio.LoRA) { l.Off, l.Strength = true, -0.25 }) })
 	b.prompt.setText("a fox <lora:watercolour:0.5>")
 	b.Queue.Pause()
+	b.until("the adapter in the prompt is read", func() bool {
+		wait, err := b.LoRAs.Prepare(b.Desk.Desk())
+		return !wait && err == nil
+	})
 	batch, err := b.NextBatch()
 	if err != nil {
 		t.Fatal(err)
@@ -368,7 +372,7 @@ func TestLoRAsAreKept(t *testing.T) {
 	}
 	ask, err := read.Ask(store)
 	if err != nil || ask.Prompt != "a fox" || len(ask.LoRAs) != 2 || ask.LoRAs[0].Digest != "cc" ||
-		ask.LoRAs[1].Strength != 0.5 {
+		ask.LoRAs[1].Strength != 0.5 || ask.LoRAs[1].Digest != "aa" {
 		t.Errorf("the queue asks for %q with %+v, %v", ask.Prompt, ask.LoRAs, err)
 	}
 }
@@ -389,6 +393,28 @@ func TestLoRAsInThePrompt(t *testing.T) {
 	}
 	if b.prompt.entry.Text != "a fox <lora:watercolour:0.8> here" {
 		t.Errorf("the prompt is %q now", b.prompt.entry.Text)
+	}
+	// One that does not fit is refused before it waits in the queue.
+	b.prompt.setText("a fox <lora:portrait-9b>")
+	b.settle()
+	b.generate()
+	b.settle()
+	b.wantSaid("The LoRA portrait-9b cannot be used: nothing in it fits this model")
+	if b.waits() || len(b.engine.made()) != 1 {
+		t.Error("a picture was made without it")
+	}
+	// A file that was replaced is the new adapter at the next picture.
+	ink := b.loras().infos["ink"]
+	for i, digest := range []string{"cc", "dd"} {
+		ink.Digest = digest
+		b.loras().infos["ink"] = ink
+		b.prompt.setText("a fox <lora:ink>")
+		b.generate()
+		b.until("a picture", func() bool { return len(b.engine.made()) == 2+i })
+		if l := b.engine.made()[1+i].LoRAs(); len(l) != 1 || l[0].Digest != digest {
+			t.Errorf("made with %v, want the digest %s", l, digest)
+		}
+		b.settle()
 	}
 	b.prompt.entry.SetText("a fox <lora:nope>")
 	if b.prompt.tags.Text != "<lora:nope> is no LoRA here" {

@@ -72,11 +72,11 @@ func (s *Studio) NextBatch() (Batch, error) {
 		return b, err
 	}
 	takeTags(&ask, s.LoRAs.Names())
-	b.Tags = tagsOf(d.Prompt, s.LoRAs.Names())
 	checked, err := ask.Check()
 	if err != nil {
 		return b, err
 	}
+	b.Tags = s.LoRAs.TakeTags(d.Prompt)
 	b.Seed, b.Steps, b.Guidance = seed, checked.Steps(), checked.Guidance()
 	b.Size, _ = checked.Size(info)
 	b.Group = newGroup(b.Count)

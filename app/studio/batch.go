@@ -27,7 +27,7 @@ type Batch struct {
 	Group uint64 `json:"group,omitempty"`
 	// Each is what the batches have in common that NextEach made together; 0 for a batch that was asked for by itself.
 	Each uint64 `json:"each,omitempty"`
-	// Tags are the adapters that the prompt named, as they were found then.
+	// Tags are the adapters that the prompt named, as they were found then, with the digests of their files.
 	Tags inference.LoRANames `json:"tags,omitempty"`
 }
 

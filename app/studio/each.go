@@ -41,10 +41,11 @@ func (s *Studio) NextEach(paths []string) ([]Batch, error) {
 	others := d.Slots[min(1, len(d.Slots)):]
 	each := inference.RandomSeed()
 	var batches []Batch
+	tags := s.LoRAs.TakeTags(d.Prompt)
 	for _, path := range paths {
 		b := Batch{
 			Desk: d, Seed: seed, Count: d.Count, Steps: checked.Steps(), Guidance: checked.Guidance(), Each: each,
-			Group: newGroup(d.Count), Tags: tagsOf(d.Prompt, names),
+			Group: newGroup(d.Count), Tags: tags,
 		}
 		b.Desk.Slots = append([]Slot{{Path: path}}, others...)
 		batches = append(batches, b)

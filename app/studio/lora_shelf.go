@@ -95,8 +95,20 @@ func (s *LoRAShelf) Fit(l LoRA) LoRAFit {
 
 // Ready says whether the adapters of a desk that are on can be used. If it has to wait for one, wait is true. The error
 // names the first that cannot be used.
-func (s *LoRAShelf) Ready(d Desk) (wait bool, err error) {
-	for _, l := range d.activeLoRAs() {
+func (s *LoRAShelf) Ready(d Desk) (wait bool, err error) { return s.usable(d.activeLoRAs()) }
+
+// Prepare is Ready for a picture that is asked for: it also reads the adapters that the prompt names.
+func (s *LoRAShelf) Prepare(d Desk) (wait bool, err error) {
+	tags := tagged(d.Prompt, s.names)
+	s.readAll(tags)
+	if wait, err = s.usable(append(d.activeLoRAs(), tags...)); err != nil {
+		s.forget(tags)
+	}
+	return wait, err
+}
+
+func (s *LoRAShelf) usable(list []LoRA) (wait bool, err error) {
+	for _, l := range list {
 		switch f := s.Fit(l); {
 		case f.Err != nil:
 			return false, fmt.Errorf("the LoRA %s cannot be used: %w", l.Name, f.Err)
@@ -107,13 +119,44 @@ func (s *LoRAShelf) Ready(d Desk) (wait bool, err error) {
 	return wait, nil
 }
 
+// tagged returns the adapters that a prompt names.
+func tagged(prompt string, names inference.LoRANames) (list []LoRA) {
+	for _, n := range tagsOf(prompt, names) {
+		list = append(list, LoRA{Name: n.Name, Path: n.Path, Strength: 1})
+	}
+	return list
+}
+
+// TakeTags returns the adapters that a prompt names, with the digests of their files at the last Prepare. They are read
+// again at the next one: a file that was replaced is another adapter then.
+func (s *LoRAShelf) TakeTags(prompt string) (tags inference.LoRANames) {
+	list := tagged(prompt, s.names)
+	for _, l := range list {
+		tags = append(tags, inference.NamedLoRA{Name: l.Name, Path: l.Path, Digest: strings.ToLower(s.Fit(l).Info.Digest)})
+	}
+	s.forget(list)
+	return tags
+}
+
+// forget drops what is known of adapters, except of those that are being read.
+func (s *LoRAShelf) forget(list []LoRA) {
+	for _, l := range list {
+		if !s.fits[l.file()].Reading {
+			delete(s.fits, l.file())
+		}
+	}
+}
+
 // read reads the adapters of the desk that are not known yet.
-func (s *LoRAShelf) read() {
+func (s *LoRAShelf) read() { s.readAll(s.desk.Desk().LoRAs) }
+
+// readAll reads the adapters of a list that are not known yet.
+func (s *LoRAShelf) readAll(list []LoRA) {
 	engine := s.model.Engine()
 	if engine == nil {
 		return
 	}
-	for _, l := range s.desk.Desk().LoRAs {
+	for _, l := range list {
 		key := l.file()
 		if _, known := s.fits[key]; known {
 			continue

@@ -18,6 +18,8 @@ type NamedLoRA struct {
 	// Name is the path below the folder, with slashes and without the extension.
 	Name string `json:"name"`
 	Path string `json:"path"`
+	// Digest is the SHA-256 that the file must have, in hex, "" for any.
+	Digest string `json:"sha256,omitempty"`
 }
 
 // LoRAFolders returns the folders in which LoRAs looks for adapters: LoRADir, and those of other programs that exist.
@@ -54,7 +56,7 @@ func LoRAs(ctx context.Context, env func(string) string) ([]NamedLoRA, error) {
 				name = filepath.ToSlash(strings.TrimSuffix(name, filepath.Ext(name)))
 				if !seen[name] {
 					seen[name] = true
-					found = append(found, NamedLoRA{name, path})
+					found = append(found, NamedLoRA{Name: name, Path: path})
 				}
 			}
 			slices.SortFunc(found, func(a, b NamedLoRA) int { return cmp.Compare(a.Name, b.Name) })
