@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -46,9 +45,10 @@ func (c modelsConvert) Run(ctx context.Context, s Streams) error {
 	}
 	display := newTransfer(s.Err, "convert")
 	start := time.Now()
-	err = inference.Convert(ctx, inference.ConvertOptions{
+	opts := inference.ConvertOptions{
 		Model: model, Kind: c.To, TextEncoder: c.Part == "text-encoder", Scales: scales, Path: c.File,
-	}, func(done, total int64) {
+	}
+	err = inference.Convert(ctx, opts, func(done, total int64) {
 		fraction := float64(done) / float64(total)
 		left := time.Duration(float64(time.Since(start)) * (1 - fraction) / max(fraction, 1e-9))
 		display.show(fmt.Sprintf("convert: %.0f %%, %v left", 100*fraction, left.Round(time.Second)), fraction)
@@ -62,22 +62,12 @@ func (c modelsConvert) Run(ctx context.Context, s Streams) error {
 		return err
 	}
 	if info, err := os.Stat(c.File); err == nil {
-		use := fmt.Sprintf("with: -m %s,%s", c.File, model)
-		if !standsBeside(model) {
-			use = "in place of the " + strings.ReplaceAll(c.Part, "-", " ")
+		use := "in place of the " + strings.ReplaceAll(c.Part, "-", " ")
+		if spec, ok := inference.UseConverted(ctx, opts); ok {
+			use = "with: -m " + spec
 		}
 		fmt.Fprintf(s.Err, "%.1f MB in %v; use it %s\n", float64(info.Size())/1e6,
 			time.Since(start).Round(100*time.Millisecond), use)
 	}
 	return s.result(c.File)
-}
-
-// standsBeside reports whether a list of a file and model is a model, to which model gives the other networks: it must
-// be a name, demo or a Diffusers folder, not single files.
-func standsBeside(model string) bool {
-	if _, err := os.Stat(model); err == nil {
-		_, err = os.Stat(filepath.Join(model, "model_index.json"))
-		return err == nil
-	}
-	return !strings.Contains(model, ",")
 }

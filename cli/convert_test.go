@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/adrg/xdg"
 )
 
 // TestConvertAndQuality converts the demo model's transformer, compares it with the original, and reads the table and
@@ -43,23 +45,44 @@ func TestConvertAndQuality(t *testing.T) {
 	}
 }
 
-// TestStandsBeside: a converted file is used beside a whole model, not beside the file that it replaces.
-func TestStandsBeside(t *testing.T) {
-	dir := t.TempDir()
-	diffusers, file := filepath.Join(dir, "diffusers"), filepath.Join(dir, "x.safetensors")
-	if err := os.Mkdir(diffusers, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{filepath.Join(diffusers, "model_index.json"), file} {
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
+// TestHowToUse follows what convert says about the use of a file, for each form of a model that people name: the list
+// must be a model with the new weights.
+func TestHowToUse(t *testing.T) {
+	single, dir := model(t, "single"), t.TempDir()
+	flux, qwen := filepath.Join(single, "flux-2-klein-4b.safetensors"), filepath.Join(single, "qwen_3_4b.safetensors")
+	vae := filepath.Join(single, "flux2-vae.safetensors")
+	t.Setenv("XDG_DATA_HOME", t.TempDir())
+	t.Setenv("COMFYUI_PATH", dir)
+	xdg.Reload()
+	t.Cleanup(xdg.Reload)
+	for under, path := range map[string]string{"diffusion_models": flux, "text_encoders": qwen, "vae": vae} {
+		folder := filepath.Join(dir, "models", under)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
 			t.Fatal(err)
 		}
+		writeFile(t, filepath.Join(folder, filepath.Base(path)), string(readFile(t, path)))
 	}
-	for model, want := range map[string]bool{
-		"demo": true, "flux2-klein-4b": true, diffusers: true, file: false, dir: false, file + "," + file: false,
+	tokenizer := filepath.Join(model(t, "distilled"), "tokenizer", "tokenizer.json")
+	for _, row := range []struct{ name, model, want string }{
+		{"a folder", model(t, "distilled"), "," + model(t, "distilled")},
+		{"a name of single files", "flux-2-klein-4b", "qwen_3_4b.safetensors,"},
+		{"a list of files", strings.Join([]string{flux, qwen, vae}, ","), "," + qwen + "," + vae},
+		{"the network alone", flux, ""},
 	} {
-		if standsBeside(model) != want {
-			t.Errorf("%s: %v, want %v", model, !want, want)
+		path := filepath.Join(t.TempDir(), "x.gguf")
+		got := mustMake(t, "models", "convert", "-m", row.model, "--to", "q8_0", path)
+		_, spec, found := strings.Cut(strings.TrimSpace(got.err), "use it with: -m ")
+		if row.want == "" {
+			if found || !strings.Contains(got.err, "use it in place of the transformer") {
+				t.Errorf("%s: says %q", row.name, got.err)
+			}
+			continue
+		}
+		if !strings.HasPrefix(spec, path) || !strings.Contains(spec, row.want) {
+			t.Errorf("%s: says %q, want a list with %q", row.name, got.err, row.want)
+		}
+		if made := mustMake(t, "doctor", "-m", spec+","+tokenizer, "--device", "cpu"); !strings.Contains(made.out, "Q8_0") {
+			t.Errorf("%s: %s", row.name, made.out)
 		}
 	}
 }

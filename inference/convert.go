@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/kleinbild/kleinbild/inference/checkpoint"
 	"github.com/kleinbild/kleinbild/inference/checkpoint/convert"
@@ -111,6 +112,41 @@ func Convert(ctx context.Context, opts ConvertOptions, progress func(done, total
 		}
 	}
 	return err
+}
+
+// UseConverted returns a list that is a model with the file that Convert has written in place of the network that it was
+// made from: for a model in a folder of Diffusers, the file and the model; for single files, the file and those of the
+// other networks. ok is false if there is none, because the other networks lie in one file with the old one, or are not
+// there.
+func UseConverted(ctx context.Context, opts ConvertOptions) (spec string, ok bool) {
+	found, err := checkpoint.Find(ctx, opts.Model, os.Getenv, "")
+	if err != nil {
+		return "", false
+	}
+	ckpt, err := checkpoint.OpenParts(ctx, found.Spec, opts.TextEncoder)
+	if err != nil {
+		return "", false
+	}
+	defer ckpt.Close()
+	if ckpt.Layout == checkpoint.Diffusers {
+		return opts.Path + "," + opts.Model, true
+	}
+	replaced, others := ckpt.Transformer, []checkpoint.Component{ckpt.TextEncoder, ckpt.VAE}
+	if opts.TextEncoder {
+		replaced, others = ckpt.TextEncoder, []checkpoint.Component{ckpt.Transformer, ckpt.VAE}
+	}
+	files := []string{opts.Path}
+	for _, c := range others {
+		if len(c.Files) == 0 || slices.Contains(replaced.Files, c.Files[0]) {
+			return "", false
+		}
+		for _, file := range c.Files {
+			if !slices.Contains(files, file) {
+				files = append(files, file)
+			}
+		}
+	}
+	return strings.Join(files, ","), true
 }
 
 // encoderMetadata returns the metadata of a text encoder's GGUF file: its sizes and its vocabulary, in the keys of
