@@ -20,8 +20,8 @@ var arrows = map[string][]string{
 	".":          {"cli", "app", "client", "inference", "models"},
 	"atomicfile": {},
 	"app": {
-		"atomicfile", "history", "app/dialog", "app/fynelog", "app/shell", "app/studio", "app/studio/paint", "app/ui",
-		"inference", "inference/picture", "assets/demo", "assets/look", "plain",
+		"atomicfile", "history", "app/dialog", "app/fynelog", "app/shell", "app/studio", "app/studio/compose",
+		"app/studio/paint", "app/ui", "inference", "inference/picture", "assets/demo", "assets/look", "plain",
 	},
 	"app/ui":      {"assets/look", "plain"},
 	"app/dialog":  {},

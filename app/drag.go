@@ -12,11 +12,13 @@ import (
 func (s *session) dragPicture(img *image.RGBA, pos fyne.Position) { s.drag.Follow(img, pos) }
 
 // dropPictures uses pictures that were dragged here as references: in the slot that they were dropped on and free ones,
-// or in free ones if they were dropped on the canvas.
+// or in free ones if they were dropped on the canvas. On the board they are placed.
 func (s *session) dropPictures(paths ...string) {
 	pos := s.drag.Pos
 	if target := s.droppedOn(); target != nil {
 		s.slots.add(target.number, paths)
+	} else if s.board.on && !s.gallery.open && ui.Within(s.view.content, pos) {
+		s.board.add(paths)
 	} else if s.gallery.open || len(paths) == 1 && s.dropToCompare(paths[0], pos) {
 		return
 	} else if ui.Within(s.view.view, pos) || ui.Within(s.view.emptyTitle, pos) {

@@ -43,8 +43,13 @@ func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
 }
 
 // receive takes addresses or paths: it looks at the files away from Fyne's goroutine, and fills slots with them. If
-// there are more than free slots, or a folder, it offers to edit each of them.
+// there are more than free slots, or a folder, it offers to edit each of them. While the board is on show, it takes
+// what is not for a slot.
 func (s *session) receive(number int, items []string) {
+	if s.board.on && number == 0 && !s.gallery.open {
+		s.board.take(items)
+		return
+	}
 	store := s.Album.Store()
 	s.Loop.Background(func() func() {
 		files, folders, complaint := sift(items, number == 0)

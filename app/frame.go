@@ -26,6 +26,7 @@ type panels struct {
 	crop       *cropMode     // of view
 	grid       *gridMode     // of view
 	mask       *maskMode     // of view
+	board      *boardMode    // of view
 	gallery    *galleryPanel // in the place of view
 	strip      *historyPanel
 	drag       *ui.DragLayer
@@ -50,7 +51,8 @@ func newPanels(c common, s *session) (p panels) {
 	p.crop = newCropMode(c, p.view.view, s)
 	p.grid = newGridMode(c, p.view, s)
 	p.mask = newMaskMode(c, p.view.view, s)
-	p.view.use(p.mask, newExtendMode(c, p.view.view, s), p.crop, p.grid, p.comparison)
+	p.board = newBoardMode(c, p.view.view, s)
+	p.view.use(p.mask, newExtendMode(c, p.view.view, s), p.crop, p.board, p.grid, p.comparison)
 	large := filepath.Join(s.cfg.ThumbnailDir, "gallery")
 	p.gallery = newGalleryPanel(c, history.NewThumbnails(large, history.GalleryWidth, history.GalleryHeight), s)
 	p.strip = newHistoryPanel(c, small, s)

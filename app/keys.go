@@ -31,6 +31,7 @@ const (
 	onPicture   = "On the picture"
 	onFrame     = "On a frame over the picture"
 	onMask      = "On the mask"
+	onBoard     = "On the board"
 	onSlots     = "On a reference"
 	inPrompt    = "In the prompt"
 	inQueue     = "In the queue"
@@ -110,6 +111,8 @@ func keyTable() []binding {
 		{where: outsideText, does: "LoRAs", keys: keys(fyne.KeyL), do: (*session).toggleLoRAs},
 		{where: outsideText, does: "Paint a mask on image 1", keys: keys(fyne.KeyM),
 			do: func(s *session) { s.view.modeKey(fyne.KeyM) }},
+		{where: outsideText, does: "Place pictures on a board", keys: keys(fyne.KeyP),
+			do: func(s *session) { s.view.modeKey(fyne.KeyP) }},
 
 		{where: inPrompt, does: "Earlier prompts", shortcuts: ctrl(fyne.KeyUp, fyne.KeyDown)},
 		{where: inPrompt, does: "Name a picture", mouse: "@"},
@@ -138,6 +141,16 @@ func keyTable() []binding {
 		{where: onMask, does: "Move the brush; paint, and stop", keys: keys(fyne.KeyUp, fyne.KeyDown, fyne.KeyReturn)},
 		{where: onMask, does: "Frame of the work area as it was", mouse: "double-click its label"},
 		{where: onMask, does: "Clear the mask", keys: keys(fyne.KeyDelete)},
+
+		{where: onBoard, does: "Choose the picture below, above", keys: keys(fyne.KeyComma, fyne.KeyPeriod)},
+		{where: onBoard, does: "Move it; with Shift by ten",
+			keys: keys(fyne.KeyLeft, fyne.KeyRight, fyne.KeyUp, fyne.KeyDown)},
+		{where: onBoard, does: "Larger, smaller", mouse: "Ctrl + wheel, handles"},
+		{where: onBoard, does: "One up, one down", keys: keys(fyne.KeyPageUp, fyne.KeyPageDown)},
+		{where: onBoard, does: "Cut out, mirror, turn, copy", keys: keys(fyne.KeyX, fyne.KeyH, fyne.KeyR, fyne.KeyD)},
+		{where: onBoard, does: "Fill the board; add pictures", keys: keys(fyne.KeyF, fyne.KeyA)},
+		{where: onBoard, does: "Take it off", keys: keys(fyne.KeyDelete)},
+		{where: onBoard, does: "Use the board as image 1", keys: keys(fyne.KeyReturn)},
 
 		{where: onSlots, does: "Choose a picture", keys: keys(fyne.KeyReturn)},
 		{where: onSlots, does: "Remove it", keys: keys(fyne.KeyDelete)},
@@ -270,7 +283,8 @@ func (s *session) typed(e *fyne.KeyEvent) bool {
 }
 
 // escape takes back one thing, the first of these that there is: a menu or dialog, the name of a folder, the gallery,
-// the page of models, the mode of the canvas, the run under way, a Generate that waits, the notices.
+// the page of models, what is done on the board, the mode of the canvas, the run under way, a Generate that waits, the
+// notices.
 func (s *session) escape() {
 	top := s.win.Canvas().Overlays().Top()
 	switch {
@@ -286,6 +300,7 @@ func (s *session) escape() {
 		s.leaveGallery()
 	case s.start.canLeave():
 		s.start.leave()
+	case s.board.back():
 	case s.view.leaveMode():
 	case s.Maker.Run() != nil:
 		s.Maker.Cancel()

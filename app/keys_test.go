@@ -299,6 +299,7 @@ func TestKeysOfWidgets(t *testing.T) {
 	widgets := map[string]fyne.Focusable{
 		inPrompt: b.prompt.entry, onPicture: b.view.view, onSlots: b.slots.slots[0], inQueue: b.queued.rows[1],
 		inGroups: b.shape.tiles[0], onFrame: b.extendMode().frame, onMask: b.mask.layer,
+		onBoard: b.board.frame,
 	}
 	for _, row := range keyTable() {
 		if row.do != nil {
@@ -315,11 +316,15 @@ func TestKeysOfWidgets(t *testing.T) {
 		if row.where == onFrame && b.view.mode == nil {
 			b.view.toggleMode(b.extendMode())
 		}
+		if row.where == onBoard && !b.board.on {
+			b.view.enterMode(b.board)
+			b.board.choose(1)
+		}
 		b.win.Canvas().Focus(f)
 		heard := b.win.Canvas().OnTypedKey()
 		b.win.Canvas().SetOnTypedKey(func(e *fyne.KeyEvent) { t.Errorf("%s: %s does nothing", row.where, e.Name) })
 		for _, key := range row.keys {
-			if f == fyne.Focusable(b.slots.slots[0]) && key == fyne.KeyReturn {
+			if f == fyne.Focusable(b.slots.slots[0]) && key == fyne.KeyReturn || row.where == onBoard && key == fyne.KeyA {
 				continue // opens the system's dialog
 			}
 			f.TypedKey(&fyne.KeyEvent{Name: key})

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"fyne.io/fyne/v2"
@@ -22,6 +23,7 @@ type maskBar struct {
 	actions  []*ui.Button
 	frame    *ui.Button
 	undo     *ui.Button
+	done     *ui.Button // goes back to the board, of which a picture is cut out
 	lines    [2]*ui.Box
 	amounts  []*maskAmount // in the order in which they are placed
 	size     *maskAmount
@@ -67,7 +69,15 @@ func toolButton(name string, do func()) *ui.Button {
 	if err != nil {
 		panic(err) // the file is part of the program
 	}
-	return ui.NewIconButton(fyne.NewStaticResource(name+".svg", file), do)
+	return ui.NewIconButton(fyne.NewStaticResource(name+".svg", file), do).Says(toolTips[name])
+}
+
+// toolTips say what the tools of a mask do.
+var toolTips = map[string]string{
+	"brush": "Brush (B)", "eraser": "Eraser (E)", "lasso": "Lasso (L)", "rectangle": "Rectangle (R)",
+	"fill": "Fill what is alike (F)", "invert": "Invert", "clear": "Clear (Delete)",
+	"frame": "Show or hide the work area", "undo": "Undo (Ctrl + Z)", "more": "More",
+	"done": "Back to the board (Esc)",
 }
 
 func newMaskBar(m *maskMode) *maskBar {
@@ -118,6 +128,8 @@ func newMaskBar(m *maskMode) *maskBar {
 	for _, a := range b.actions {
 		objects = append(objects, a)
 	}
+	b.done = toolButton("done", func() { m.host.leaveMode() })
+	objects = append(objects, b.done)
 	b.content = ui.Arranged(func() fyne.Size { return fyne.NewSize(b.place(1e6), maskBarHeight) },
 		func(size fyne.Size) { b.place(size.Width) }, objects...)
 	return b
@@ -136,8 +148,14 @@ func (a *maskAmount) width() float32 { return a.name.Natural().Width + maskSlide
 // place lays the bar out in a width and returns the width that it needs.
 func (b *maskBar) place(width float32) float32 {
 	const side, gap, group = 6, 3, 10
+	actions := b.actions
+	if b.mode.holder != nil { // no model works on it
+		actions = append(slices.DeleteFunc(slices.Clone(actions), func(a *ui.Button) bool { return a == b.frame }), b.done)
+	}
+	ui.Show(b.frame, b.mode.holder == nil)
+	ui.Show(b.done, b.mode.holder != nil)
 	used := func() (sum float32) {
-		sum = 2*side + float32(len(b.tools)+len(b.actions))*(maskToolSide+gap) - 2*gap + 3*group
+		sum = 2*side + float32(len(b.tools)+len(actions))*(maskToolSide+gap) - 2*gap + 3*group
 		for _, a := range b.amounts {
 			if a.shown {
 				sum += a.width()
@@ -146,7 +164,7 @@ func (b *maskBar) place(width float32) float32 {
 		return sum
 	}
 	brushes := b.mode.layer == nil || b.mode.layer.brushes()
-	b.size.shown, b.hardness.shown, b.feather.shown = brushes, brushes, true
+	b.size.shown, b.hardness.shown, b.feather.shown = brushes, brushes, b.mode.holder == nil
 	b.alike.shown = !brushes && b.mode.layer.tool == fillTool
 	for _, a := range []*maskAmount{b.hardness, b.feather, b.alike, b.size} {
 		if used() > width {
@@ -186,7 +204,7 @@ func (b *maskBar) place(width float32) float32 {
 	if b.lines[1].Visible() {
 		line(b.lines[1])
 	}
-	buttons(b.actions)
+	buttons(actions)
 	return used()
 }
 

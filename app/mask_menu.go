@@ -32,6 +32,10 @@ func (m *maskMode) menu() *fyne.Menu {
 		fyne.NewMenuItem("Clear", m.clear), fyne.NewMenuItemSeparator(), automatic, m.frameItem(), fyne.NewMenuItemSeparator(),
 		fyne.NewMenuItem("Load a mask…", func() { m.host.pickMask(m.loadMask) }), save,
 	}
+	if m.holder != nil { // the rest is about a mask for the model
+		items = items[:4]
+		save = items[3]
+	}
 	empty := m.mask == nil || m.mask.Empty()
 	for _, item := range []*fyne.MenuItem{items[1], items[2], items[3], save} {
 		item.Disabled = empty

@@ -24,8 +24,9 @@ type maskMode struct {
 	tools *maskBar
 	frame *ui.Frame
 
+	holder  maskHolder // nil for the mask of image 1
 	entered bool
-	of      studio.Slot // image 1
+	of      studio.Slot // image 1, or what else the mask is painted on
 	photo   *image.RGBA // image 1 as it is shown, nil before it was read
 	size    image.Point // of image 1, in pixels
 	mask    *paint.Mask // what is shown and painted on, nil before image 1 was read
@@ -96,11 +97,16 @@ func (m *maskMode) enter() bool {
 	if m.hasMargins() {
 		return false
 	}
+	m.begin()
+	return true
+}
+
+// begin begins to read the picture that is painted on.
+func (m *maskMode) begin() {
 	m.entered = true
 	m.view.OnPlaced = m.placed
 	m.tools.refresh()
 	m.read()
-	return true
 }
 
 func (m *maskMode) first() fyne.Focusable { return m.layer }
@@ -131,8 +137,7 @@ func (m *maskMode) forget() {
 // read reads image 1 at its full resolution, and the mask if it lies in a file.
 func (m *maskMode) read() {
 	m.forget()
-	d := m.Desk.Desk()
-	m.of = d.Slots[0]
+	m.of, _ = m.where().picture(m.Desk.Desk())
 	ctx, stop := context.WithCancel(m.Loop.Closing)
 	m.stop = stop
 	slot, store := m.of, m.Keeper.Store()
@@ -165,15 +170,16 @@ func (m *maskMode) follow() {
 	}
 	m.tools.refresh()
 	d := m.Desk.Desk()
+	of, there := m.where().picture(d)
 	switch {
-	case len(d.Slots) == 0:
+	case !there:
 		m.host.leaveMode()
-	case !d.Slots[0].Same(m.of):
+	case !of.Same(m.of):
 		m.read()
 	case m.blank == nil:
 		return // it is being read
 	default:
-		if mask := m.onDesk(d.Edit.Mask); mask != nil {
+		if mask := m.onDesk(m.where().mask(d)); mask != nil {
 			m.show(mask)
 		}
 		m.edge.ask(m)
@@ -249,7 +255,7 @@ const edgePixels = 1_500_000
 
 // ask begins, if anything has changed since the last time.
 func (j *edgeJob) ask(m *maskMode) {
-	if !m.entered || m.mask == nil || j.running {
+	if !m.entered || m.mask == nil || j.running || m.holder != nil {
 		return
 	}
 	e := m.Desk.Desk().Edit

@@ -84,7 +84,8 @@ func (m *maskMode) finish() {
 	if len(m.todo) == 0 {
 		return
 	}
-	todo, mask, of, was, ctx := m.todo, m.mask, m.of, m.Desk.Desk().Edit.Mask, m.Loop.Closing
+	where := m.where()
+	todo, mask, of, was, ctx := m.todo, m.mask, m.of, where.mask(m.Desk.Desk()), m.Loop.Closing
 	m.tails++
 	m.Loop.Background(func() func() {
 		var err error
@@ -95,8 +96,9 @@ func (m *maskMode) finish() {
 		}
 		return func() {
 			m.tails--
-			if d := m.Desk.Desk(); err == nil && len(d.Slots) > 0 && d.Slots[0].Same(of) && d.Edit.Mask.Is(was) {
-				m.lay(mask)
+			d := m.Desk.Desk()
+			if now, there := where.picture(d); err == nil && there && now.Same(of) && where.mask(d).Is(was) {
+				m.lay(where, mask)
 			}
 			m.tellDone()
 		}
@@ -106,15 +108,10 @@ func (m *maskMode) finish() {
 // put shows a mask and lays it on the desk.
 func (m *maskMode) put(mask *paint.Mask) {
 	m.show(mask)
-	m.lay(mask)
+	m.lay(m.where(), mask)
 }
 
-// lay lays a mask on the desk, which is a step. A mask of nothing is none.
-func (m *maskMode) lay(mask *paint.Mask) {
-	m.Desk.Choose(func(d *studio.Desk) {
-		if len(d.Slots) == 0 {
-			return
-		}
-		d.Edit.Mask = d.Edit.Mask.WithPainted(mask, d.Slots[0])
-	})
+// lay lays a mask on the desk, which is a step.
+func (m *maskMode) lay(where maskHolder, mask *paint.Mask) {
+	m.Desk.Choose(func(d *studio.Desk) { where.lay(d, mask) })
 }

@@ -114,6 +114,16 @@ func (p *canvasPanel) use(modes ...canvasMode) {
 	}
 }
 
+// buttonOf returns the button of the mode with a key, nil if it is the one that the canvas is in.
+func (p *canvasPanel) buttonOf(key string) *ui.Button {
+	for _, m := range p.modes {
+		if m.button.Key == key && m.canvasMode != p.mode {
+			return m.button
+		}
+	}
+	return nil
+}
+
 // modeKey enters or leaves the mode with a key, if there is one that makes sense now. The mode that the gallery hides
 // comes back.
 func (p *canvasPanel) modeKey(key fyne.KeyName) {

@@ -37,6 +37,10 @@ func (s *session) paste(text func()) {
 }
 
 func (s *session) pastePicture(file []byte) {
+	if s.board.on && !s.gallery.open {
+		s.board.paste(file)
+		return
+	}
 	if s.slots.free() == 0 {
 		s.notice.Say("All four slots are taken: remove a picture first, then paste.")
 		return

@@ -37,7 +37,8 @@ func (s *session) pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu {
 	if p.Path != "" {
 		use := item("Use as reference", nil)
 		use.ChildMenu = s.slotsMenu(p.Path)
-		items = append(items, item("Edit this", edit), use)
+		items = append(items, item("Edit this", edit), use,
+			item("Place on the board", func() { s.placeOnBoard(studio.Slot{Path: p.Path}) }))
 	}
 	if len(items) > 0 {
 		items = append(items, line())

@@ -11,6 +11,7 @@ import (
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
 	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // session is one window: what the artist works with, and the panels that show it. All of it belongs to Fyne's
@@ -189,6 +190,24 @@ func (s *session) cropKey() {
 	}
 	s.view.modeKey(fyne.KeyC)
 }
+
+// boardChanged lays the canvas out anew: the board has other tools.
+func (s *session) boardChanged() { s.view.layout() }
+
+// shownFile is the finished picture on show, "" for one that lies in no file yet, which it says.
+func (s *session) shownFile() (path string, size picture.Size) {
+	if !s.finishedShown() {
+		return "", size
+	}
+	if s.view.shown.Path == "" {
+		s.saveFirst()
+	}
+	shown := s.view.shown.Image.Rect.Size()
+	return s.view.shown.Path, picture.Size{Width: shown.X, Height: shown.Y}
+}
+
+// toPrompt goes to the prompt.
+func (s *session) toPrompt() { s.focus(s.prompt.entry) }
 
 // leaveMode leaves the mode that the canvas is in.
 func (s *session) leaveMode() { s.view.leaveMode() }

@@ -87,7 +87,11 @@ func (c *slot) TappedSecondary(e *fyne.PointEvent) {
 			host.insertImage(c.number)
 		}),
 		fyne.NewMenuItem("Crop and turn", func() { host.cropSlot(c.number) }),
+		fyne.NewMenuItem("Place on the board", func() { host.placeOnBoard(c.source) }),
 		fyne.NewMenuItem("Replace…", func() { c.panel.browseFor(c.number) }),
+	}
+	if b := c.source.Board; b != nil {
+		items = append(items, fyne.NewMenuItem("Open the board it was made of", func() { host.openBoard(b) }))
 	}
 	for other := 1; other <= c.panel.count(); other++ {
 		if other != c.number {

@@ -41,7 +41,9 @@ type slotsHost interface {
 	insertImage(number int)  // puts "image 2" into the prompt
 	dropInPrompt(number int) // does so where a drag has ended, if that is in the prompt
 	cropSlot(number int)     // crops and turns the picture of a slot on the canvas
-	reveal(path string)      // shows a file in the file manager
+	placeOnBoard(slot studio.Slot)
+	openBoard(b *studio.Board)
+	reveal(path string) // shows a file in the file manager
 	dragPicture(img *image.RGBA, pos fyne.Position)
 	droppedOn() *slot // ends a drag and returns the slot that it ended on, nil for none
 	focus(o fyne.Focusable)

@@ -18,6 +18,7 @@ import (
 	"fyne.io/fyne/v2/test"
 
 	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/studio/paint"
 	"github.com/kleinbild/kleinbild/app/ui"
 	"github.com/kleinbild/kleinbild/history"
 	"github.com/kleinbild/kleinbild/inference/picture"
@@ -216,6 +217,31 @@ var scenes = []scene{
 		b.until("the mask is kept", func() bool { return !b.Desk.Desk().Reading() })
 		m.layer.hover(m.view.ToView(1930, 960), true)
 	}},
+	{"board", []benchOption{withPlan}, onTheBoard},
+	{"board-cut", []benchOption{withPlan}, func(b *bench) {
+		onTheBoard(b)
+		m := b.board
+		m.choose(m.board.Layers[1].ID)
+		m.startCut()
+		b.until("the picture is read", func() bool { return m.cut.mask != nil })
+		b.settle()
+		p := &maskPointer{maskLayer: m.cut.layer, b: b}
+		m.cut.layer.setSize(90)
+		m.cut.layer.setHardness(0.9)
+		p.stroke(180, 1060, 200, 1270)
+		m.cut.layer.hover(m.view.ToView(640, 1200), true)
+	}},
+	{"board-empty", []benchOption{withPlan}, func(b *bench) {
+		onTheBoard(b)
+		m := b.board
+		m.lay(func(now *studio.Board) *studio.Board {
+			return now.Removes(now.Layers[0].ID).Grounded("")
+		})
+		m.choose(0)
+		b.settle()
+		m.use()
+		b.until("image 1 is composed", m.inUse)
+	}},
 	{"crop", []benchOption{withPlan}, func(b *bench) {
 		house := landscape(1030, 1370, 1)
 		paintHouse(house, 400, 1260, 360)
@@ -248,6 +274,29 @@ var scenes = []scene{
 		b.Desk.Lay(b.Desk.Desk())
 		b.frame.right.ScrollToOffset(fyne.NewPos(0, 430))
 	}},
+}
+
+// onTheBoard puts a house that was cut out, and its mirrored copy, on a landscape.
+func onTheBoard(b *bench) {
+	house := landscape(1030, 1370, 1)
+	paintHouse(house, 400, 1260, 360)
+	b.slots.add(0, []string{b.file("garden.png", 1800, 1200, 3), b.write("house.png", house)})
+	b.until("two references", func() bool { return len(b.Desk.Desk().References()) == 2 })
+	b.prompt.setText("The houses stand on the hill, in its light and with their shadows")
+	b.view.modeKey(fyne.KeyP)
+	b.settle()
+	m := b.board
+	m.choose(m.board.Layers[1].ID)
+	m.change(func(l *studio.Layer) {
+		cut := paint.New(image.Pt(l.Size.Width, l.Size.Height)).Edit()
+		cut.Polygon([]paint.Point{{X: 180, Y: 1044}, {X: 400, Y: 838}, {X: 624, Y: 1044}, {X: 590, Y: 1262}, {X: 210, Y: 1262}})
+		l.Cut = l.Cut.WithPainted(cut.Done().Invert(), studio.Slot{})
+		l.At = image.Rect(660, 90, 1350, 1008)
+	})
+	m.duplicate()
+	m.change(func(l *studio.Layer) { l.At = image.Rect(80, 190, 580, 855) })
+	m.mirror()
+	b.settle()
 }
 
 // fourTries makes four pictures of one prompt and shows them in the grid: the third one is chosen and has a star.
@@ -388,6 +437,13 @@ var pictures = []struct {
 	{"paint", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"paint", fyne.NewSize(800, 600), ui.ThemeDark, 2},
 	{"paint", fyne.NewSize(2560, 1440), ui.ThemeLight, 1},
+	{"board", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"board", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"board", fyne.NewSize(800, 600), ui.ThemeDark, 2},
+	{"board-cut", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"board-cut", fyne.NewSize(800, 600), ui.ThemeDark, 1},
+	{"board-empty", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"board-empty", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 	{"crop", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"crop", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 	{"at", fyne.NewSize(1440, 900), ui.ThemeDark, 1},

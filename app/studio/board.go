@@ -74,8 +74,8 @@ func fits(at image.Rectangle) bool {
 // Fits says whether the layer may lie at a place, in pixels of the canvas.
 func (l Layer) Fits(at image.Rectangle) bool { return fits(at) }
 
-// same says whether two boards make the same picture; both may be nil.
-func (b *Board) same(other *Board) bool {
+// Same says whether two boards make the same picture; both may be nil.
+func (b *Board) Same(other *Board) bool {
 	if b == other {
 		return true
 	}

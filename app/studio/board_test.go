@@ -72,7 +72,7 @@ func TestBoardNeverChanges(t *testing.T) {
 	if l, _, ok := moved.Layer(c); !ok || l.At.Min != image.Pt(10, 11) {
 		t.Errorf("moved to %v", l.At)
 	}
-	if l, _, _ := three.Layer(c); l.At.Min != image.Pt(9, 9) || three.same(moved) || !three.same(three.Changes(99, nil)) {
+	if l, _, _ := three.Layer(c); l.At.Min != image.Pt(9, 9) || three.Same(moved) || !three.Same(three.Changes(99, nil)) {
 		t.Error("the board before has changed")
 	}
 	if got := ids(three.Removes(c)); !slices.Equal(got, []int{a, b}) || len(three.Layers) != 3 {
@@ -82,7 +82,7 @@ func TestBoardNeverChanges(t *testing.T) {
 	if l, _, _ := large.Layer(a); l.At != image.Rect(0, 16, 128, 112) {
 		t.Errorf("on a larger canvas at %v", l.At)
 	}
-	if back := three.Resized(picture.Size{Width: 128, Height: 96}).Resized(size); !back.same(three) {
+	if back := three.Resized(picture.Size{Width: 128, Height: 96}).Resized(size); !back.Same(three) {
 		t.Error("larger and back it is another board")
 	}
 }
@@ -164,7 +164,7 @@ func TestComposeAndUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, ok, err := store.LoadDesk()
-	if err != nil || !ok || found.Board == nil || found.Slots[0].Board == nil || !found.Board.same(found.Slots[0].Board) {
+	if err != nil || !ok || found.Board == nil || found.Slots[0].Board == nil || !found.Board.Same(found.Slots[0].Board) {
 		t.Fatalf("%+v, %v, %v", found, ok, err)
 	}
 	again, err := store.Compose(t.Context(), found.Board)

@@ -49,7 +49,10 @@ func SlotOf(r inference.Reference) Slot {
 
 // Name returns the picture's name for people.
 func (s Slot) Name() string {
-	if s.Path == "" {
+	switch {
+	case s.Path == "" && s.Board != nil:
+		return "the board"
+	case s.Path == "":
 		return "pasted picture"
 	}
 	return filepath.Base(s.Path)
@@ -128,7 +131,7 @@ func (d Desk) SameChoices(other Desk) bool {
 	if !slices.EqualFunc(d.LoRAs, other.LoRAs, LoRA.Same) {
 		return false
 	}
-	if !d.Board.same(other.Board) {
+	if !d.Board.Same(other.Board) {
 		return false
 	}
 	if d.Count != other.Count || !d.Edit.sameChoices(other.Edit) || len(d.Slots) != len(other.Slots) {

@@ -49,6 +49,18 @@ type Frame struct {
 	stepped bool // an arrow key that is down has changed the frame
 	shift   bool // is down
 	space   bool // is down: the pointer pans, wherever it is
+	FrameHooks
+}
+
+// FrameHooks are what the owner of a frame may do before the frame does anything: all of them may be nil.
+type FrameHooks struct {
+	// OnPress says that the pointer takes hold of what lies at a place in the view. The owner may put the frame around
+	// something else. It is not called where a handle is.
+	OnPress func(pos fyne.Position)
+	// OnKey and OnWheel say whether the owner has taken a key or a turn of the wheel.
+	OnKey   func(*fyne.KeyEvent) bool
+	OnWheel func(*fyne.ScrollEvent) bool
+	OnMenu  func(*fyne.PointEvent) // shows a menu, instead of the view's
 }
 
 // NewFrame returns a frame over a view. It is empty, and so not seen, until it is set.

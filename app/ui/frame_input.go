@@ -63,6 +63,7 @@ func edgeAt(at, lo, hi float32) int {
 func (f *Frame) Dragged(e *fyne.DragEvent) {
 	if !f.dragged {
 		start := e.Position.Subtract(e.Dragged)
+		f.press(start)
 		part, ok := f.part(start)
 		f.dragged, f.drag, f.panning, f.from = true, part, !ok, f.rect
 		f.startX, f.startY = f.view.ToPicture(start)
@@ -73,7 +74,21 @@ func (f *Frame) Dragged(e *fyne.DragEvent) {
 		return
 	}
 	x, y := f.view.ToPicture(e.Position)
-	f.move(f.from, f.drag, image.Pt(rounded(x-f.startX), rounded(y-f.startY)))
+	by := image.Pt(rounded(x-f.startX), rounded(y-f.startY))
+	if f.drag == (framePart{}) {
+		by = by.Add(f.Rules.pull(f.from.Add(by)))
+	}
+	f.move(f.from, f.drag, by)
+}
+
+// press tells the owner that the pointer takes hold of what lies at a place in the view.
+func (f *Frame) press(pos fyne.Position) {
+	if f.OnPress == nil || f.space {
+		return
+	}
+	if part, ok := f.part(pos); !ok || part == (framePart{}) {
+		f.OnPress(pos)
+	}
 }
 
 func rounded(v float32) int { return int(math.Round(float64(v))) }
@@ -104,9 +119,9 @@ func (f *Frame) move(from image.Rectangle, part framePart, by image.Point) bool 
 	return true
 }
 
-func (f *Frame) Tapped(*fyne.PointEvent)            { TakeFocus(f) }
-func (f *Frame) TappedSecondary(e *fyne.PointEvent) { f.view.TappedSecondary(e) }
-func (f *Frame) Scrolled(e *fyne.ScrollEvent)       { f.view.Scrolled(e) }
+func (f *Frame) Tapped(e *fyne.PointEvent)          { TakeFocus(f); f.click(e) }
+func (f *Frame) TappedSecondary(e *fyne.PointEvent) { f.showMenu(e) }
+func (f *Frame) Scrolled(e *fyne.ScrollEvent)       { f.wheel(e) }
 func (f *Frame) MouseIn(e *desktop.MouseEvent)      { f.Hover(e.Position) }
 func (f *Frame) MouseMoved(e *desktop.MouseEvent)   { f.Hover(e.Position) }
 func (f *Frame) MouseOut()                          {}
@@ -114,6 +129,27 @@ func (f *Frame) FocusGained()                       { f.focused = true; f.Place(
 func (f *Frame) TypedRune(rune)                     {}
 func (f *Frame) KeyDown(e *fyne.KeyEvent)           { f.held(e.Name, true) }
 func (f *Frame) KeyUp(e *fyne.KeyEvent)             { f.held(e.Name, false); f.settle() }
+
+func (f *Frame) click(e *fyne.PointEvent) {
+	if f.OnPress != nil {
+		f.press(e.Position)
+	}
+}
+
+func (f *Frame) showMenu(e *fyne.PointEvent) {
+	if f.OnMenu == nil {
+		f.view.TappedSecondary(e)
+		return
+	}
+	f.press(e.Position)
+	f.OnMenu(e)
+}
+
+func (f *Frame) wheel(e *fyne.ScrollEvent) {
+	if f.OnWheel == nil || !f.OnWheel(e) {
+		f.view.Scrolled(e)
+	}
+}
 
 func (f *Frame) FocusLost() {
 	f.focused, f.shift, f.space = false, false, false
@@ -156,6 +192,9 @@ var arrows = map[fyne.KeyName]image.Point{
 
 // TypedKey moves the frame by a step with the arrow keys, and by ten with Shift.
 func (f *Frame) TypedKey(e *fyne.KeyEvent) {
+	if f.OnKey != nil && f.OnKey(e) {
+		return
+	}
 	way, ok := arrows[e.Name]
 	switch {
 	case ok:

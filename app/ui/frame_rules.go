@@ -16,6 +16,10 @@ type FrameRules struct {
 	// and so on. 0 and 1 snap to pixels.
 	Step int
 	Grid image.Rectangle
+	// While the whole frame is dragged, its edges and its middle are drawn to those of Pull, if they come as near as Near
+	// pixels. 0 draws nothing.
+	Pull image.Rectangle
+	Near int
 	// Allows refuses what no rectangle can say, such as too large an area; nil allows all. A change that it refuses does
 	// not happen.
 	Allows func(image.Rectangle) bool
@@ -41,6 +45,27 @@ func (r FrameRules) moved(from image.Rectangle, part framePart, by image.Point) 
 		return from
 	}
 	return to
+}
+
+// pull returns by how much a frame moves to lie at the edges or the middle of Pull.
+func (r FrameRules) pull(at image.Rectangle) image.Point {
+	along := func(lo, hi, from, to int) int {
+		best := r.Near + 1
+		for _, by := range []int{from - lo, to - hi, (from + to - lo - hi) / 2} {
+			if max(by, -by) < max(best, -best) {
+				best = by
+			}
+		}
+		if max(best, -best) > r.Near {
+			return 0
+		}
+		return best
+	}
+	if r.Near <= 0 || r.Pull.Empty() {
+		return image.Point{}
+	}
+	return image.Pt(along(at.Min.X, at.Max.X, r.Pull.Min.X, r.Pull.Max.X),
+		along(at.Min.Y, at.Max.Y, r.Pull.Min.Y, r.Pull.Max.Y))
 }
 
 // movable says whether the frame can be moved as a whole.

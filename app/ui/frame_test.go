@@ -297,3 +297,64 @@ func TestRoom(t *testing.T) {
 		t.Error("the picture is not where it was")
 	}
 }
+
+// TestFrameIsDrawn: a frame that is dragged near to an edge, or to the middle, lies there; a key does not draw it.
+func TestFrameIsDrawn(t *testing.T) {
+	from := image.Rect(100, 100, 300, 200)
+	for name, row := range map[string]struct{ by, want image.Point }{
+		"left edge":   {image.Pt(-94, 20), image.Pt(-100, 20)},
+		"right edge":  {image.Pt(308, 20), image.Pt(300, 20)},
+		"middle":      {image.Pt(105, 55), image.Pt(100, 50)},
+		"beyond":      {image.Pt(-109, 208), image.Pt(-100, 200)},
+		"far from it": {image.Pt(-80, 20), image.Pt(-80, 20)},
+	} {
+		f := newFramed(t, FrameRules{Pull: photo, Near: 9}, from)
+		if f.pull(image.Pt(150, 140), image.Pt(150, 140).Add(row.by)); f.Rect() != from.Add(row.want) {
+			t.Errorf("%s: %v, want %v", name, f.Rect(), from.Add(row.want))
+		}
+	}
+	f := newFramed(t, FrameRules{Pull: photo, Near: 9}, image.Rect(0, 100, 300, 200))
+	f.TypedKey(&fyne.KeyEvent{Name: fyne.KeyRight})
+	if f.Rect().Min.X != 1 {
+		t.Errorf("a key leads to %v", f.Rect())
+	}
+}
+
+// TestFrameHooks: the owner chooses what the pointer takes hold of, and takes keys, the wheel and the menu for itself.
+func TestFrameHooks(t *testing.T) {
+	f := newFramed(t, FrameRules{}, image.Rect(100, 100, 300, 200))
+	other := image.Rect(400, 250, 500, 350)
+	f.OnPress = func(pos fyne.Position) {
+		if x, y := f.view.ToPicture(pos); image.Pt(int(x), int(y)).In(other) {
+			f.Set(other)
+		}
+	}
+	f.pull(image.Pt(450, 300), image.Pt(440, 310))
+	if f.Rect() != other.Add(image.Pt(-10, 10)) {
+		t.Errorf("the other one was dragged to %v", f.Rect())
+	}
+	f.Set(image.Rect(100, 100, 400, 250)) // its corner is a handle, whatever lies there
+	f.pull(image.Pt(400, 250), image.Pt(420, 260))
+	if f.Rect() != image.Rect(100, 100, 420, 260) {
+		t.Errorf("the corner leads to %v", f.Rect())
+	}
+	var taken []fyne.KeyName
+	f.OnKey = func(e *fyne.KeyEvent) bool {
+		taken = append(taken, e.Name)
+		return e.Name == fyne.KeyDelete
+	}
+	f.TypedKey(&fyne.KeyEvent{Name: fyne.KeyDelete})
+	f.TypedKey(&fyne.KeyEvent{Name: fyne.KeyRight})
+	if len(taken) != 2 || f.Rect().Min.X != 101 {
+		t.Errorf("keys %v, the frame at %v", taken, f.Rect())
+	}
+	scale := f.view.CurrentScale()
+	f.OnWheel = func(*fyne.ScrollEvent) bool { return true }
+	f.Scrolled(scrolled(f.view.Middle(), 30))
+	menus := 0
+	f.OnMenu = func(*fyne.PointEvent) { menus++ }
+	f.TappedSecondary(&fyne.PointEvent{})
+	if f.view.CurrentScale() != scale || menus != 1 {
+		t.Errorf("scale %v, %d menus", f.view.CurrentScale(), menus)
+	}
+}

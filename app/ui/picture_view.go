@@ -303,24 +303,25 @@ type Area struct{ X, Y, Width, Height float32 }
 // sharpen has what is drawn replaced by copies shrunk to the screen's pixels: graphics cards skip pixels when they
 // shrink.
 func (v *PictureView) sharpen() {
+	v.sharpenLayer(v.after, v.fullAt)
+	v.sharpenLayer(v.left, v.beforeAt)
+}
+
+// sharpenLayer does that for one picture, which takes an area of the frame.
+func (v *PictureView) sharpenLayer(l *layer, at Area) {
+	if l.full == nil || at.Width <= 0 || at.Height <= 0 {
+		return
+	}
 	scale := screenScale(v)
 	room := int(v.Size().Width * v.Size().Height * scale * scale)
-	for _, l := range []struct {
-		layer *layer
-		at    Area
-	}{{v.after, v.fullAt}, {v.left, v.beforeAt}} {
-		if l.layer.full == nil || l.at.Width <= 0 || l.at.Height <= 0 {
-			continue
-		}
-		natural := l.layer.full.Rect.Size()
-		kx, ky := float32(natural.X)/l.at.Width, float32(natural.Y)/l.at.Height // its pixels for one of the frame's
-		pixels := v.Pixels()
-		size := image.Pt(int(l.at.Width*pixels+0.5), int(l.at.Height*pixels+0.5))
-		left, top := v.ToPicture(fyne.Position{})
-		right, bottom := v.ToPicture(fyne.NewPos(v.Size().Width, v.Size().Height))
-		seen := image.Rect(int((left-l.at.X)*kx), int((top-l.at.Y)*ky), int((right-l.at.X)*kx)+1, int((bottom-l.at.Y)*ky)+1)
-		l.layer.sharpen(size, seen, room)
-	}
+	natural := l.full.Rect.Size()
+	kx, ky := float32(natural.X)/at.Width, float32(natural.Y)/at.Height // its pixels for one of the frame's
+	pixels := v.Pixels()
+	size := image.Pt(int(at.Width*pixels+0.5), int(at.Height*pixels+0.5))
+	left, top := v.ToPicture(fyne.Position{})
+	right, bottom := v.ToPicture(fyne.NewPos(v.Size().Width, v.Size().Height))
+	seen := image.Rect(int((left-at.X)*kx), int((top-at.Y)*ky), int((right-at.X)*kx)+1, int((bottom-at.Y)*ky)+1)
+	l.sharpen(size, seen, room)
 }
 
 func (v *PictureView) Resize(size fyne.Size) {

@@ -406,3 +406,23 @@ func TestSample(t *testing.T) {
 		}
 	}
 }
+
+// TestMirroredAndTurned compares each pixel with the one that it came from.
+func TestMirroredAndTurned(t *testing.T) {
+	size := image.Pt(300, 270)
+	w := New(size).Edit()
+	w.Line(Brush{Size: 40, Hardness: 0.5}, 20, 30, 280, 90)
+	w.Rectangle(image.Rect(0, 200, 256, 256))
+	m := w.Done()
+	mirrored, turned := m.Mirrored(), m.Turned()
+	if mirrored.Size() != size || turned.Size() != image.Pt(270, 300) {
+		t.Fatalf("%v, %v", mirrored.Size(), turned.Size())
+	}
+	for y := range size.Y {
+		for x := range size.X {
+			if v := m.At(x, y); mirrored.At(size.X-1-x, y) != v || turned.At(size.Y-1-y, x) != v {
+				t.Fatalf("%d, %d: %d, %d, %d", x, y, v, mirrored.At(size.X-1-x, y), turned.At(size.Y-1-y, x))
+			}
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package app
+
+import (
+	"fmt"
+	"image"
+	"path/filepath"
+
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/studio/compose"
+	"github.com/kleinbild/kleinbild/app/studio/paint"
+	"github.com/kleinbild/kleinbild/inference/picture"
+)
+
+// add places pictures of files on the board, over those that are there.
+func (m *boardMode) add(paths []string) {
+	var slots []studio.Slot
+	for _, path := range paths {
+		slots = append(slots, studio.Slot{Path: path})
+	}
+	m.addSlots(slots)
+}
+
+// take places files on the board that were dropped or pasted, and says what is wrong with others.
+func (m *boardMode) take(items []string) {
+	m.Loop.Background(func() func() {
+		files, _, complaint := sift(items, true)
+		return func() {
+			if complaint != "" {
+				m.notice.Say(complaint)
+			}
+			m.add(files)
+		}
+	})
+}
+
+// paste places a picture on the board that lies in no file.
+func (m *boardMode) paste(file []byte) {
+	store := m.Keeper.Store()
+	if store == nil {
+		m.notice.Say("Nothing can be kept here: save the picture, then drop its file on the board.")
+		return
+	}
+	m.Loop.Background(func() func() {
+		digest, err := store.Keep(file)
+		return func() {
+			if err != nil {
+				m.notice.fail(err)
+				return
+			}
+			m.addSlots([]studio.Slot{{Digest: digest}})
+		}
+	})
+}
+
+// placedPicture is a picture that was read for the board.
+type placedPicture struct {
+	slot studio.Slot
+	size picture.Size
+	look *image.RGBA
+}
+
+// addSlots reads pictures, away from Fyne's goroutine, and places them on the board, which is one step. Those that
+// cannot be read are named.
+func (m *boardMode) addSlots(slots []studio.Slot) {
+	d := m.Desk.Desk()
+	if len(slots) == 0 || d.Board == nil {
+		return
+	}
+	if room := studio.MaxLayers - len(d.Board.Layers); len(slots) > room {
+		m.notice.Say(fmt.Sprintf("A board has %d pictures at most: %d found no room.", studio.MaxLayers, len(slots)-room))
+		slots = slots[:room]
+	}
+	ctx, store := m.Loop.Closing, m.Keeper.Store()
+	m.Loop.Background(func() func() {
+		var list []placedPicture
+		var failed error
+		for _, s := range slots {
+			original, err := store.ReadOriginal(ctx, s)
+			var look *image.RGBA
+			if err == nil {
+				look, err = compose.Look(ctx, original, lookSize(original.Size))
+			}
+			if err != nil {
+				failed = err
+				continue
+			}
+			s.Digest = original.FileSHA256
+			list = append(list, placedPicture{s, original.Size, look})
+		}
+		return func() {
+			if failed != nil {
+				m.notice.fail(failed)
+			}
+			m.put(list)
+		}
+	})
+}
+
+// put places pictures that were read on the board.
+func (m *boardMode) put(list []placedPicture) {
+	id := 0
+	m.Desk.Change(func() {
+		m.Desk.Choose(func(d *studio.Desk) {
+			for _, p := range list {
+				if d.Board == nil || len(d.Board.Layers) >= studio.MaxLayers {
+					return
+				}
+				l := studio.Layer{Picture: p.slot, Size: p.size, At: d.Board.Placed(p.size, share)}
+				if m.on {
+					m.looks.put(l, p.look)
+				}
+				d.Board, id = d.Board.Adds(l, studio.MaxLayers)
+			}
+		})
+	})
+	if m.on && id > 0 && !m.cutting {
+		m.choose(id)
+		m.host.focus(m.frame)
+	}
+}
+
+// remove takes the picture that is chosen off the board. The one below it is chosen then.
+func (m *boardMode) remove() {
+	_, i, ok := m.board.Layer(m.chosen)
+	if !ok {
+		return
+	}
+	next := 0
+	if i > 0 {
+		next = m.board.Layers[i-1].ID
+	} else if len(m.board.Layers) > 1 {
+		next = m.board.Layers[1].ID
+	}
+	id := m.chosen
+	m.chosen = next
+	m.lay(func(b *studio.Board) *studio.Board { return b.Removes(id) })
+}
+
+// duplicate places another copy of the picture that is chosen over it, a little beside it.
+func (m *boardMode) duplicate() {
+	l, i, ok := m.board.Layer(m.chosen)
+	if !ok || len(m.board.Layers) >= studio.MaxLayers {
+		return
+	}
+	step := min(m.board.Size.Width, m.board.Size.Height) / 24
+	l.At = l.At.Add(image.Pt(step, step))
+	m.lay(func(b *studio.Board) *studio.Board {
+		b, m.chosen = b.Adds(l, i)
+		return b
+	})
+}
+
+// raise moves the picture that is chosen by places up, or down with a negative number.
+func (m *boardMode) raise(by int) {
+	id := m.chosen
+	m.lay(func(b *studio.Board) *studio.Board { return b.Raises(id, by) })
+}
+
+// lay changes the board on the desk, as a step.
+func (m *boardMode) lay(do func(*studio.Board) *studio.Board) {
+	m.Desk.Choose(func(d *studio.Desk) {
+		if d.Board != nil {
+			d.Board = do(d.Board)
+		}
+	})
+}
+
+// fill makes the picture that is chosen as large as the board has room for.
+func (m *boardMode) fill() {
+	b := m.board
+	m.change(func(l *studio.Layer) { l.At = b.Filling(picture.Size{Width: l.At.Dx(), Height: l.At.Dy()}) })
+}
+
+// ownSize gives the picture that is chosen its own size, around its middle.
+func (m *boardMode) ownSize() {
+	m.change(func(l *studio.Layer) { l.At = around(l.At, image.Pt(l.Size.Width, l.Size.Height)) })
+}
+
+// around returns a rectangle of a size with the middle of another one.
+func around(r image.Rectangle, size image.Point) image.Rectangle {
+	at := r.Min.Add(r.Max).Sub(size).Div(2)
+	return image.Rectangle{at, at.Add(size)}
+}
+
+// mirror mirrors the picture that is chosen from left to right.
+func (m *boardMode) mirror() {
+	m.turnCut((*paint.Mask).Mirrored, func(l *studio.Layer) {
+		l.Picture.Arrangement = l.Picture.Arrangement.MirrorAcross()
+	})
+}
+
+// turn turns the picture that is chosen clockwise by a quarter.
+func (m *boardMode) turn() {
+	m.turnCut((*paint.Mask).Turned, func(l *studio.Layer) {
+		l.Picture.Arrangement = l.Picture.Arrangement.Turn(1)
+		l.Size = picture.Size{Width: l.Size.Height, Height: l.Size.Width}
+		l.At = around(l.At, image.Pt(l.At.Dy(), l.At.Dx()))
+	})
+}
+
+// turnCut changes the picture that is chosen, and what is cut out of it in the same way, which takes some tenths of a
+// second for a large picture. If the layer is another one by then, nothing comes of it.
+func (m *boardMode) turnCut(cut func(*paint.Mask) *paint.Mask, change func(*studio.Layer)) {
+	l, _, ok := m.board.Layer(m.chosen)
+	if !ok {
+		return
+	}
+	if l.Cut.None() {
+		m.change(change)
+		return
+	}
+	ctx, store := m.Loop.Closing, m.Keeper.Store()
+	m.Loop.Background(func() func() {
+		mask, err := store.CutOf(ctx, l)
+		if err == nil {
+			mask = cut(mask)
+		}
+		return func() {
+			now, _, there := m.Desk.Desk().Board.Layer(l.ID)
+			switch {
+			case err != nil:
+				m.notice.fail(err)
+			case there && now.Cut.Is(l.Cut) && now.Picture.Same(l.Picture):
+				m.Desk.Choose(func(d *studio.Desk) {
+					d.Board = d.Board.Changes(l.ID, func(l *studio.Layer) {
+						change(l)
+						l.Cut = l.Cut.WithPainted(mask, studio.Slot{})
+					})
+				})
+			}
+		}
+	})
+}
+
+// label says which picture is chosen, and how large it is.
+func (m *boardMode) label() {
+	l, _, ok := m.board.Layer(m.chosen)
+	if !ok {
+		m.frame.SetLabel("")
+		return
+	}
+	r := m.frame.Rect()
+	if r.Empty() {
+		r = l.At
+	}
+	name := l.Picture.Name()
+	if l.Picture.Path != "" {
+		name = shorten(filepath.Base(l.Picture.Path), 24)
+	}
+	m.frame.SetLabel(fmt.Sprintf("%s · %s · %.0f %%", name, times(picture.Size{Width: r.Dx(), Height: r.Dy()}),
+		100*float64(r.Dx())/float64(l.Size.Width)))
+}
+
+// startCut shows the picture that is chosen alone, to be cut out with the tools of the mask.
+func (m *boardMode) startCut() {
+	if _, _, ok := m.board.Layer(m.chosen); !ok || m.cutting {
+		return
+	}
+	m.cutting = true
+	m.cut.holder = ofLayer{m.chosen}
+	m.arrange()
+	m.face()
+	m.view.SetRoom(image.Rectangle{})
+	m.cut.begin()
+	m.switched()
+}
+
+// endCut goes back to the board.
+func (m *boardMode) endCut() {
+	if !m.cutting {
+		return
+	}
+	m.cut.leave()
+	m.cutting = false
+	m.face()
+	m.view.OnPlaced = m.placed
+	b := m.Desk.Desk().Board
+	if b == nil {
+		m.host.leaveMode()
+		return
+	}
+	m.show(b)
+	m.switched()
+}
+
+// switched shows the other tools of the mode.
+func (m *boardMode) switched() {
+	m.host.redraw()
+	m.host.boardChanged()
+	m.host.focus(m.first())
+}

@@ -1,0 +1,109 @@
+package app
+
+import (
+	"context"
+
+	"github.com/kleinbild/kleinbild/app/studio"
+	"github.com/kleinbild/kleinbild/app/ui"
+)
+
+// inUse says whether image 1 is what is on the board.
+func (m *boardMode) inUse() bool {
+	slots := m.Desk.Desk().Slots
+	return m.board != nil && len(slots) > 0 && slots[0].Board != nil && slots[0].Board.Same(m.board)
+}
+
+// use makes the picture of the board at its full resolution and puts it into slot 1. While that is under way, it gives
+// it up.
+func (m *boardMode) use() {
+	if m.using != nil {
+		m.stopUse()
+		return
+	}
+	b, store := m.Desk.Desk().Board, m.Keeper.Store()
+	if b == nil || len(b.Layers) == 0 {
+		m.notice.Say("There is nothing on the board yet: drop a picture on it.")
+		return
+	}
+	ctx, stop := context.WithCancel(m.Loop.Closing)
+	m.using = stop
+	m.tools.refresh()
+	m.Loop.Background(func() func() {
+		file, err := store.Compose(ctx, b)
+		return func() {
+			if ctx.Err() != nil {
+				return // it was given up
+			}
+			m.stopUse()
+			if err != nil {
+				m.notice.fail(err)
+				return
+			}
+			m.used(file, b)
+		}
+	})
+}
+
+// stopUse ends the composition.
+func (m *boardMode) stopUse() {
+	m.using()
+	m.using = nil
+	m.tools.refresh()
+}
+
+// used puts the picture that was made of a board into slot 1.
+func (m *boardMode) used(file []byte, b *studio.Board) {
+	m.Desk.Change(func() {
+		m.Reader.Compose(file, b)
+		m.host.layEdit()
+	})
+	actions := []ui.Action{m.undoAction()}
+	text := "Image 1 is what is on the board."
+	if b.Ground == "" {
+		text += " What is empty can be painted."
+		actions = append([]ui.Action{{Text: "Paint what is empty", Do: m.paintEmpty}}, actions...)
+	}
+	m.notice.Say(text, actions...)
+	m.tools.refresh()
+	m.host.toPrompt()
+}
+
+// paintEmpty has the next picture paint what the board has left empty: the mask is the transparency of image 1.
+func (m *boardMode) paintEmpty() {
+	if !m.inUse() || m.hasMargins() {
+		return
+	}
+	m.Desk.Choose(func(d *studio.Desk) {
+		of := d.Slots[0]
+		of.Ref = nil
+		d.Edit.Mask = studio.Mask{Alpha: true, Of: of}
+	})
+	m.host.layEdit()
+}
+
+// openBoard opens the board that a picture was made of.
+func (s *session) openBoard(b *studio.Board) {
+	s.leaveGallery()
+	s.Desk.Choose(func(d *studio.Desk) { d.Board = b })
+	if s.view.mode != canvasMode(s.board) {
+		s.view.enterMode(s.board)
+	}
+}
+
+// placeOnBoard places a picture on the board. If there is none, one is begun with what is on the desk.
+func (s *session) placeOnBoard(slot studio.Slot) {
+	s.leaveGallery()
+	fresh := s.Desk.Desk().Board == nil
+	if s.view.mode != canvasMode(s.board) {
+		if s.view.enterMode(s.board); s.view.mode != canvasMode(s.board) {
+			return
+		}
+	}
+	for _, l := range s.Desk.Desk().Board.Layers {
+		if fresh && l.Picture.SameFile(slot) {
+			s.board.choose(l.ID) // the board was begun with it
+			return
+		}
+	}
+	s.board.addSlots([]studio.Slot{slot})
+}
