@@ -197,15 +197,21 @@ func (m *maskMode) onDesk(mask studio.Mask) *paint.Mask {
 	case m.loaded.mask != nil && m.loaded.from.Is(mask):
 		return m.loaded.mask
 	}
-	ctx, slot, store, size := m.Loop.Closing, m.of, m.Keeper.Store(), m.size
+	ctx, slot, store, size, holder := m.Loop.Closing, m.of, m.Keeper.Store(), m.size, m.holder
 	if m.loaded.from.Is(mask) {
 		return nil // it is being read
 	}
 	m.loaded = loadedMask{from: mask}
 	m.Loop.Background(func() func() {
 		levels, err := store.LevelsOf(ctx, mask, slot)
-		if err != nil {
+		switch {
+		case err != nil && holder == nil:
 			return nil // the reader of the desk tells of it
+		case err != nil:
+			return func() {
+				m.notice.fail(err)
+				m.host.leaveMode()
+			}
 		}
 		painted := paint.FromGray(levels, size)
 		return func() {
