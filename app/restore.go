@@ -79,19 +79,21 @@ func (s *session) restore(meta picture.Metadata, mask studio.Mask) {
 			s.shape.setSize(size)
 		}
 		var slots []studio.Slot
+		hasFirst := false
 		for i, r := range meta.References[:min(len(meta.References), inference.MaxReferences)] {
 			slot, ok := s.whereIs(r)
 			if !ok {
 				missing = append(missing, fmt.Sprintf("image %d (%s)", i+1, studio.Slot{Path: r.Path}.Name()))
 				continue
 			}
+			hasFirst = hasFirst || i == 0
 			slots = append(slots, slot)
 		}
 		edit := studio.EditOf(meta.Edit)
 		if meta.Edit != nil && meta.Edit.Mask != nil && mask.None() {
 			missing = append(missing, "the mask")
 		}
-		if edit.Mask = mask; len(slots) > 0 {
+		if edit.Mask = mask; hasFirst && !mask.None() {
 			edit.Mask.Of, edit.Mask.Area = slots[0], studio.AreaOf(meta.Edit)
 		}
 		// The pictures are read again: the files may have changed.

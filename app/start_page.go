@@ -83,7 +83,7 @@ func (p *startPage) look() {
 		memory := memoryOn(device)
 		var found []Model
 		if find != nil {
-			found = find(p.Loop.Closing)
+			found = find(inference.WithRoomOn(p.Loop.Closing, device))
 		}
 		return func() {
 			p.found, p.memory = found, memory

@@ -63,6 +63,9 @@ func (c *generateCommand) ask(b *batch, in io.Reader) (ask inference.Ask, err er
 	}
 	if len(c.Image) > 0 {
 		ask.References = nil
+		if ask.Edit != nil {
+			ask.Edit.Area = nil // that of --like is for another picture
+		}
 	}
 	for _, path := range c.Image {
 		ask.References = append(ask.References, referenceFile(path))

@@ -39,11 +39,11 @@ func (c doctorCommand) Run(ctx context.Context, s Streams) error {
 	if err := printRows(s.Out, rows); err != nil {
 		return err
 	}
-	here, skipped, err := models.Look(ctx, "", os.Getenv)
+	opts, err := c.options()
 	if err != nil {
 		return err
 	}
-	opts, err := c.options()
+	here, skipped, err := models.Look(inference.WithRoomOn(ctx, opts.Device), "", os.Getenv)
 	if err != nil {
 		return err
 	}

@@ -158,7 +158,7 @@ func (c *generateCommand) repeatEdit(e picture.Edit, finder *referenceFinder) *i
 		again.KeepUnchanged = &e.KeepUnchanged
 	}
 	if a := e.Area; a != [4]int{} {
-		again.Area = new(image.Rect(a[0], a[1], a[0]+a[2], a[1]+a[3]))
+		again.Area = &image.Rectangle{Min: image.Pt(a[0], a[1]), Max: image.Pt(a[0]+a[2], a[1]+a[3])}
 	}
 	if e.Mask != nil {
 		again.Mask = earlierMask{finder, *e.Mask}

@@ -51,7 +51,7 @@ type modelsList struct {
 }
 
 func (c modelsList) Run(ctx context.Context, s Streams) error {
-	here, skipped, err := models.Look(ctx, "", os.Getenv)
+	here, skipped, err := models.Look(inference.WithRoomOn(ctx, inference.DeviceAuto), "", os.Getenv)
 	if err != nil {
 		return err
 	}

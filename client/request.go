@@ -22,7 +22,7 @@ func (e *Engine) check(req inference.Request) error {
 	info, most, features := e.info, e.most, e.features
 	e.mu.Unlock()
 	references := len(req.References())
-	_, editing := req.Editing()
+	edit, editing := req.Editing()
 	switch {
 	case req.Model() != info.Digest || req.Steps() == 0:
 		return e.failf("has another model than the request was made for, want a request for %s", info.Model)
@@ -30,6 +30,8 @@ func (e *Engine) check(req inference.Request) error {
 		return e.failf("takes no noise from a file, want a seed")
 	case editing && !slices.Contains(features, api.Edits):
 		return e.failf("cannot edit a part of a picture, want a newer version there, or an edit of the whole picture")
+	case editing && !edit.AskedArea.Empty() && !slices.Contains(features, api.Areas):
+		return e.failf("cannot work on a chosen area, want a newer version there, or no area")
 	case references > 0 && (most == 0 || !slices.Contains(features, api.References)):
 		return e.failf("takes no reference pictures with the model that it has, want a prompt alone")
 	case references > most:

@@ -133,7 +133,7 @@ func open(ctx context.Context, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	spec := found.Spec
-	ckpt, err := checkpoint.Open(ctx, spec)
+	ckpt, err := checkpoint.Open(WithRoomOn(ctx, opts.Device), spec)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +173,7 @@ func FindModel(ctx context.Context, opts Options) (string, error) {
 
 // choose returns the model that Open would open, preferably one that fits into the device's memory.
 func choose(ctx context.Context, opts Options) (checkpoint.Choice, error) {
-	return checkpoint.Find(checkpoint.WithRoom(ctx, RoomOn(opts.Device)), opts.Model, os.Getenv, opts.Setting)
+	return checkpoint.Find(WithRoomOn(ctx, opts.Device), opts.Model, os.Getenv, opts.Setting)
 }
 
 // find returns what choose returns, or the demo model if there is no other. In that case missing says where a model was
@@ -366,7 +366,7 @@ func tokenizerOf(ctx context.Context, opts Options) (t *tokenizer.Tokenizer, max
 	if err != nil {
 		return nil, 0, err
 	}
-	ckpt, err := checkpoint.Open(ctx, found.Spec)
+	ckpt, err := checkpoint.Open(WithRoomOn(ctx, opts.Device), found.Spec)
 	if err != nil {
 		return nil, 0, err
 	}

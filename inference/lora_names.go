@@ -58,8 +58,9 @@ func (l LoRANames) Find(name string) (LoRA, bool) {
 func (l LoRANames) FindDigest(ctx context.Context, digest, beside string) (found NamedLoRA, ok bool) {
 	list := slices.Clone(l)
 	if entries, err := os.ReadDir(beside); err == nil {
-		for _, e := range entries[:min(len(entries), maxBeside)] {
-			if ext := strings.ToLower(filepath.Ext(e.Name())); ext == ".safetensors" || ext == ".sft" {
+		for _, e := range entries {
+			ext := strings.ToLower(filepath.Ext(e.Name()))
+			if (ext == ".safetensors" || ext == ".sft") && len(list) < len(l)+maxBeside {
 				name := strings.TrimSuffix(e.Name(), filepath.Ext(e.Name()))
 				list = append(list, NamedLoRA{Name: name, Path: filepath.Join(beside, e.Name())})
 			}

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"sync"
 
 	"github.com/shirou/gopsutil/v4/mem"
@@ -17,6 +18,11 @@ type (
 
 // Closeness says in words how far pictures are from those of bf16 weights.
 type Closeness = checkpoint.Closeness
+
+// WithRoomOn returns a context in which searches for models prefer those that fit into the memory of a device.
+func WithRoomOn(ctx context.Context, device Device) context.Context {
+	return checkpoint.WithRoom(ctx, RoomOn(device))
+}
 
 // RoomOn returns the memory of a device: of the graphics card if one is used, otherwise of this computer. It has no
 // limit if that cannot be found out.

@@ -184,7 +184,8 @@ func AreaOf(m *picture.Edit) image.Rectangle {
 	if m == nil {
 		return image.Rectangle{}
 	}
-	return image.Rect(m.Area[0], m.Area[1], m.Area[0]+m.Area[2], m.Area[1]+m.Area[3])
+	a := m.Area
+	return image.Rectangle{Min: image.Pt(a[0], a[1]), Max: image.Pt(a[0]+a[2], a[1]+a[3])}
 }
 
 // EditOf returns what a desk shows for an edit with the given metadata, apart from its mask.

@@ -24,7 +24,7 @@ const (
 //
 // Those of Q8_0, Q6_K, Q4_K, Q4_0, fp8 e4m3 and int8 ConvRot were measured with the demo model (docs/quality.md). The
 // others are counted from them: an error is proportional to the step between two values of a format, so that a bit less
-// doubles it. None of them is near a limit.
+// doubles it.
 var distances = map[string]float64{
 	"F32": 0, "F16": 0, "BF16": 0,
 	"Q8_0": 0.8, "Q6_K": 2.3, "Q4_K": 9.6, "Q4_0": 10.9, "fp8 e4m3": 3.2, "int8 ConvRot": 0.9,

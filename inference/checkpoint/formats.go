@@ -47,7 +47,7 @@ func (c Component) Formats() string {
 type matrix struct {
 	format   string // its usual name
 	elements int64
-	bytes    int64 // without scales
+	bytes    int64 // with the scales of its blocks
 	card     int64 // on a graphics card, where only quantised weights stay as they are stored
 }
 
@@ -63,6 +63,13 @@ func (w *weights) each(do func(matrix)) {
 		seen[r.name] = true
 		n := tensor.Elements(stat.Shape)
 		m := matrix{w.format(r.name, stat.DType), int64(n), int64(stat.DType.Bytes(n)), 0}
+		if q, ok := w.set.(*quantised); ok {
+			if l := q.layers[r.name]; l != nil && l.blocks != nil {
+				if scale, err := w.set.Stat(l.scale); err == nil {
+					m.bytes += int64(scale.DType.Bytes(tensor.Elements(scale.Shape)))
+				}
+			}
+		}
 		m.card = m.bytes
 		if stat.DType == tensor.F16 || stat.DType == tensor.F32 {
 			m.card = 2 * m.elements

@@ -44,6 +44,8 @@ const (
 	References Feature = "references"
 	// Edits are edits of a part of image 1, with all fields of an inference.Edit.
 	Edits Feature = "edits"
+	// Areas are edits that say on which area the model works.
+	Areas Feature = "areas"
 )
 
 // Engine is the reply of GET /v1/engine.

@@ -114,7 +114,7 @@ def from_markers(path):
         else:
             values = file.raw(name, np.int8).astype(np.float64)
             assert marker["format"] == "int8_tensorwise" and scale.shape == (len(values), 1), (marker, scale.shape)
-            group = marker["convrot_groupsize"]
+            group = marker.get("convrot_groupsize", 1)
             values = ((values * scale).reshape(-1, group) @ hadamard(group)).reshape(values.shape)
         yield name, marker["format"], values
 
