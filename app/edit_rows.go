@@ -126,17 +126,22 @@ func pair(left, right fyne.CanvasObject) fyne.CanvasObject {
 
 // lay shows the edit of a desk.
 func (r *editRows) lay(d studio.Desk) {
-	for _, f := range r.fields {
-		if text := *f.text(&d.Edit); f.Text != text {
-			f.SetText(ui.FirstRunes(text, ui.MaxFieldRunes))
-		}
-	}
+	r.layTexts(d.Edit)
 	r.layArea(d.Edit)
 	r.shown.Set(map[bool]string{false: "shown", true: "hidden"}[d.Edit.Hidden])
 	r.match.Set(d.Edit.MatchColours)
 	r.laying = true
 	r.amount.SetValue(d.Edit.Keep)
 	r.laying = false
+}
+
+// layTexts shows what is typed, or left with image 1.
+func (r *editRows) layTexts(e studio.Edit) {
+	for _, f := range r.fields {
+		if text := ui.FirstRunes(*f.text(&e), ui.MaxFieldRunes); f.Text != text {
+			f.SetText(text)
+		}
+	}
 }
 
 // layArea shows on what the model works.
@@ -167,6 +172,7 @@ func (r *editRows) refresh() (changed bool) {
 	}
 	r.context.hidden = r.context.hidden || !paints || e.Whole || e.Framed()
 	r.layArea(e)
+	r.layTexts(e)
 	r.source.hidden = r.source.hidden || !paints && strings.TrimSpace(e.Strength) == ""
 	r.keep.hidden = r.keep.hidden || paints
 	extendable := e.Mask.None() || e.Extends() // a mask and a larger canvas exclude each other

@@ -87,7 +87,7 @@ func (w *Workspace) EmptySlot(number int) {
 }
 
 // EmptySlots takes all pictures off the desk. The prompt stays as it is.
-func (w *Workspace) EmptySlots() { w.Choose(func(d *Desk) { d.Slots = nil }) }
+func (w *Workspace) EmptySlots() { w.Choose((*Desk).EmptyAll) }
 
 // rearrange changes the slots so that picture n of the prompt becomes picture to(n), which back takes back. It is one
 // step. Its undo renumbers the prompt as it is then, so that what was typed since stays.
@@ -99,11 +99,15 @@ func (w *Workspace) rearrange(to, back func(n int) int, do func(*Desk)) {
 	}
 	do(&w.desk)
 	renumber(to)
+	shrink, grow := func() {}, func() {}
+	if w.desk.Edit.Margins() != before.Edit.Margins() { // they left with image 1
+		shrink, grow = w.grown(w.desk.Edit), w.grown(before.Edit)
+	}
 	if w.held == 0 && !w.desk.Same(before) {
 		w.record(Step{
 			Desk: before, TextsStay: true,
-			Undo: func() { w.Amend(func() { renumber(back) }) },
-			Redo: func() { w.Amend(func() { renumber(to) }) },
+			Undo: func() { w.Amend(func() { renumber(back); grow() }) },
+			Redo: func() { w.Amend(func() { renumber(to); shrink() }) },
 		})
 	}
 	w.told()

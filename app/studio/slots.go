@@ -22,6 +22,7 @@ func (d Desk) FreeSlot() int {
 // the others fill the next free slots. With 0 all fill free slots. It returns the number of the slot whose picture was
 // replaced, 0 for none, and how many files found no slot.
 func (d *Desk) Fill(number int, paths []string) (replaced, left int) {
+	defer d.leaveMargins(d.image1())
 	d.Slots = slices.Clone(d.Slots)
 	if len(d.Slots) == 0 && len(paths) > 0 {
 		d.PickAspect(picture.Match)
@@ -50,7 +51,22 @@ func (d *Desk) EditPicture(path string) {
 		d.Slots[0] = image1
 	}
 	d.PickAspect(picture.Match)
-	d.Edit.Left, d.Edit.Top, d.Edit.Right, d.Edit.Bottom = "", "", "", ""
+	d.Edit.SetMargins(inference.Margins{})
+}
+
+// image1 returns the picture in slot 1; the zero value if there is none.
+func (d Desk) image1() (s Slot) {
+	if len(d.Slots) > 0 {
+		s = d.Slots[0]
+	}
+	return s
+}
+
+// leaveMargins takes the margins off the desk if image 1 is another picture than before: they were for that one.
+func (d *Desk) leaveMargins(before Slot) {
+	if now := d.image1(); before.Path+before.Digest != "" && !now.SameFile(before) {
+		d.Edit.SetMargins(inference.Margins{})
+	}
 }
 
 // Arrange changes how the picture of a slot is arranged, if there is one. It has to be read again.
@@ -66,11 +82,19 @@ func (d *Desk) Arrange(number int, a picture.Arrangement) {
 
 // Empty takes the picture out of a slot; those after it move up.
 func (d *Desk) Empty(number int) {
+	defer d.leaveMargins(d.image1())
 	d.Slots = slices.Delete(slices.Clone(d.Slots), number-1, number)
+}
+
+// EmptyAll takes the pictures out of all slots.
+func (d *Desk) EmptyAll() {
+	defer d.leaveMargins(d.image1())
+	d.Slots = nil
 }
 
 // Swap exchanges the pictures of two slots.
 func (d *Desk) Swap(a, b int) {
+	defer d.leaveMargins(d.image1())
 	d.Slots = slices.Clone(d.Slots)
 	d.Slots[a-1], d.Slots[b-1] = d.Slots[b-1], d.Slots[a-1]
 }

@@ -37,9 +37,22 @@ func (w *Workspace) Choose(do func(*Desk)) {
 	before := w.desk
 	do(&w.desk)
 	if w.held == 0 && !w.desk.SameChoices(before) {
-		w.record(Step{Desk: before, TextsStay: true})
+		step := Step{Desk: before, TextsStay: true}
+		if w.desk.Edit.Margins() != before.Edit.Margins() { // they left with image 1
+			step.Undo, step.Redo = w.grown(before.Edit), w.grown(w.desk.Edit)
+		}
+		w.record(step)
 	}
 	w.told()
+}
+
+// grown returns what gives the desk the margins of an edit, and leaves all else that is typed.
+func (w *Workspace) grown(to Edit) func() {
+	return func() {
+		d := w.desk
+		d.Edit.Left, d.Edit.Top, d.Edit.Right, d.Edit.Bottom = to.Left, to.Top, to.Right, to.Bottom
+		w.Lay(d)
+	}
 }
 
 // Extend changes by how much image 1 grows, as a step. Margins are texts, but undo takes back only them: it leaves what
@@ -47,17 +60,9 @@ func (w *Workspace) Choose(do func(*Desk)) {
 func (w *Workspace) Extend(m inference.Margins) {
 	before := w.desk
 	w.desk.Edit.SetMargins(m)
-	after := w.desk.Edit
-	grow := func(to Edit) func() {
-		return func() {
-			d := w.desk
-			d.Edit.Left, d.Edit.Top, d.Edit.Right, d.Edit.Bottom = to.Left, to.Top, to.Right, to.Bottom
-			w.Lay(d)
-		}
-	}
 	if w.held == 0 && !w.desk.Same(before) {
 		w.record(Step{
-			Desk: before, TextsStay: true, ChoicesStay: true, Undo: grow(before.Edit), Redo: grow(after),
+			Desk: before, TextsStay: true, ChoicesStay: true, Undo: w.grown(before.Edit), Redo: w.grown(w.desk.Edit),
 		})
 	}
 	w.told()

@@ -82,3 +82,43 @@ func TestExtendLeavesTexts(t *testing.T) {
 		}
 	}
 }
+
+// TestMarginsLeaveWithImage1: the margins leave with the picture that they were for, and come back with it by undo,
+// which leaves what was typed since.
+func TestMarginsLeaveWithImage1(t *testing.T) {
+	margins := inference.Margins{Left: 90, Bottom: 3}
+	for _, row := range []struct {
+		name string
+		do   func(w *Workspace)
+		stay bool
+	}{
+		{"dropped over", func(w *Workspace) { w.Choose(func(d *Desk) { d.Fill(1, []string{"c.png"}) }) }, false},
+		{"dropped over the other", func(w *Workspace) { w.Choose(func(d *Desk) { d.Fill(2, []string{"c.png"}) }) }, true},
+		{"the same again", func(w *Workspace) { w.Choose(func(d *Desk) { d.Fill(1, []string{"a.png"}) }) }, true},
+		{"one more", func(w *Workspace) { w.Choose(func(d *Desk) { d.Fill(0, []string{"c.png"}) }) }, true},
+		{"swapped", func(w *Workspace) { w.SwapSlots(1, 2) }, false},
+		{"removed", func(w *Workspace) { w.EmptySlot(1) }, false},
+		{"the other removed", func(w *Workspace) { w.EmptySlot(2) }, true},
+		{"cleared", (*Workspace).EmptySlots, false},
+		{"another one edited", func(w *Workspace) { w.Choose(func(d *Desk) { d.EditPicture("c.png") }) }, false},
+	} {
+		var w Workspace
+		w.Choose(func(d *Desk) { d.Slots = []Slot{{Path: "a.png"}, {Path: "b.png"}} })
+		w.Extend(margins)
+		row.do(&w)
+		if got := w.Desk().Edit.Margins(); (got == margins) != row.stay {
+			t.Errorf("%s: margins %+v", row.name, got)
+		}
+		if !row.stay {
+			w.Type(func(d *Desk) { d.Seed = "7" })
+			w.Undo()
+			if d := w.Desk(); d.Edit.Margins() != margins || d.Slots[0].Path != "a.png" || d.Seed != "7" {
+				t.Errorf("%s, undone: %+v, %v, seed %q", row.name, d.Edit.Margins(), d.Slots, d.Seed)
+			}
+			w.Redo()
+			if d := w.Desk(); d.Edit.Margins() != (inference.Margins{}) || d.Seed != "7" {
+				t.Errorf("%s, done again: %+v", row.name, d.Edit.Margins())
+			}
+		}
+	}
+}
