@@ -13,6 +13,7 @@ import (
 
 // gridCell is one picture of the grid, with its number, its seed and its star.
 type gridCell struct {
+	at    int // its place in the grid
 	entry history.Entry
 	image *image.RGBA // nil before it was read
 	asked bool        // it is being read, or was
@@ -28,20 +29,20 @@ var (
 	starOutlineIcon = fyne.NewStaticResource("star-outline.svg", look.StarOutline)
 )
 
-// newGridCell returns the cell at place i of a grid.
-func newGridCell(m *gridMode, i int) *gridCell {
+// newGridCell returns a cell of a grid.
+func newGridCell(m *gridMode) *gridCell {
 	c := &gridCell{view: ui.NewPictureView(), edge: ui.NewBox(ui.ColorNone, 8), chip: ui.NewChip("")}
 	c.focus(false)
 	v := c.view
 	v.Background, v.Border = m.Loop.Background, 0
-	v.OnPress = func() { m.pick(i); m.host.focus(v) }
+	v.OnPress = func() { m.pick(c.at); m.host.focus(v) }
 	v.OnFocus = c.focus
-	v.OnStep = func(by int) { m.pickBeside(i, by) }
-	v.OnRow = func(by int) { m.pickBeside(i, by*m.columns) }
-	v.OnOpen = func() { m.pick(i); m.panel.leaveMode() }
-	v.OnMenu = func(pos fyne.Position) { m.pick(i); m.panel.showMenuOf(c.view, c.entry, pos) }
-	v.Passed = func() bool { return m.chosen != i }
-	c.star = ui.NewIconButton(starOutlineIcon, func() { m.star(i) })
+	v.OnStep = func(by int) { m.pickBeside(c.at, by) }
+	v.OnRow = func(by int) { m.pickBeside(c.at, by*m.columns) }
+	v.OnOpen = func() { m.pick(c.at); m.panel.leaveMode() }
+	v.OnMenu = func(pos fyne.Position) { m.pick(c.at); m.panel.showMenuOf(c.view, c.entry, pos) }
+	v.Passed = func() bool { return m.chosen != c.at }
+	c.star = ui.NewIconButton(starOutlineIcon, func() { m.star(c.at) })
 	c.star.OverPicture = true
 	c.star.Passed = v.Passed // F does the same
 	return c
@@ -56,8 +57,9 @@ func (c *gridCell) focus(focused bool) {
 	c.edge.Refresh()
 }
 
-// show brings the cell up to date.
-func (c *gridCell) show(number int, chosen bool) {
+// show brings the cell up to date. beside is the view of another picture, nil for none: a picture that is new gets its
+// zoom.
+func (c *gridCell) show(number int, chosen bool, beside *ui.PictureView) {
 	c.chip.SetText(fmt.Sprintf("%d · seed %d", number, c.entry.Picture.Seed))
 	icon := starOutlineIcon
 	if c.entry.Starred {
@@ -76,6 +78,9 @@ func (c *gridCell) show(number int, chosen bool) {
 			size = c.image.Rect.Size()
 		}
 		c.view.Set(c.image, size, nil)
+		if beside != nil { // it has come while the others were looked at closely
+			c.view.Follow(beside)
+		}
 	}
 }
 

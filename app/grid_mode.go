@@ -111,18 +111,20 @@ func (m *gridMode) choose(id uint64) bool {
 	return i >= 0
 }
 
-// fill has a cell for each of the entries; those that are there already stay.
+// fill has a cell for each of the entries; those that are there already stay as they are.
 func (m *gridMode) fill(list []history.Entry) {
 	old := m.cells
 	m.cells = nil
 	m.content.Objects = []fyne.CanvasObject{m.ground}
 	var views []*ui.PictureView
 	for i, e := range list {
-		c := newGridCell(m, i)
+		var c *gridCell
 		if was := slices.IndexFunc(old, func(c *gridCell) bool { return c.entry.ID == e.ID }); was >= 0 {
-			c.image, c.asked = old[was].image, old[was].image != nil
+			c = old[was] // with its zoom, and the keyboard
+		} else {
+			c = newGridCell(m)
 		}
-		c.entry = e
+		c.at, c.entry = i, e
 		m.cells = append(m.cells, c)
 		m.content.Objects = append(m.content.Objects, c.objects()...)
 		views = append(views, c.view)
@@ -135,11 +137,21 @@ func (m *gridMode) fill(list []history.Entry) {
 func (m *gridMode) draw() {
 	starred := false
 	for i, c := range m.cells {
-		c.show(i+1, i == m.chosen)
+		c.show(i+1, i == m.chosen, m.beside(i))
 		starred = starred || i == m.chosen && c.entry.Starred
 	}
 	m.keep.SetChosen(starred)
 	m.content.Refresh()
+}
+
+// beside returns the view of the first other cell that has a picture, nil if there is none.
+func (m *gridMode) beside(i int) *ui.PictureView {
+	for j, c := range m.cells {
+		if j != i && c.view.Picture() != nil {
+			return c.view
+		}
+	}
+	return nil
 }
 
 // refresh follows the history: pictures come while a batch is made, and go to the bin.

@@ -209,3 +209,36 @@ func TestGridKeysAreForTheChosen(t *testing.T) {
 		t.Error("the picture on show is not the one in hand")
 	}
 }
+
+// TestGridCellsStay: a picture that goes to the bin, or comes back, leaves the other cells their zoom and the keyboard.
+func TestGridCellsStay(t *testing.T) {
+	b, m := newGrid(t)
+	last := m.cells[3]
+	b.win.Canvas().Focus(last.view)
+	last.view.Scrolled(&fyne.ScrollEvent{Scrolled: fyne.Delta{DY: 60}})
+	scale := last.view.CurrentScale() / last.view.Size().Width
+	same := func(when string, place int) {
+		t.Helper()
+		b.settle()
+		if len(m.cells) != place+1 || m.cells[place] != last || last.at != place {
+			t.Fatalf("%s: %d cells, another one at place %d", when, len(m.cells), place)
+		}
+		if b.win.Canvas().Focused() != fyne.Focusable(last.view) || last.view.Fitted() {
+			t.Errorf("%s: focus %T, fitted %v", when, b.win.Canvas().Focused(), last.view.Fitted())
+		}
+	}
+	gone := m.cells[0].entry.ID
+	b.bin(gone)
+	same("binned", 2)
+	b.Desk.Undo()
+	same("back", 3)
+	back := m.cells[0]
+	if back.entry.ID != gone || back.view.Fitted() {
+		t.Errorf("picture %d came back without the zoom of the others", back.entry.ID)
+	}
+	if got := last.view.CurrentScale() / last.view.Size().Width; got < scale*0.98 || got > scale*1.02 {
+		t.Errorf("scale %v of its width, want %v", got, scale)
+	}
+	last.view.TypedKey(&fyne.KeyEvent{Name: fyne.KeyLeft})
+	m.chosenIs(t, b, 2)
+}
