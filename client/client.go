@@ -165,7 +165,9 @@ func checkModel(m api.Model) (inference.Info, error) {
 	case m.SizeBytes < 0:
 		return inference.Info{}, errors.New("the model has no size")
 	}
-	for _, text := range []*string{&m.Name, &m.Layout, &m.Family, &m.Device, (*string)(&m.Precision)} {
+	for _, text := range []*string{
+		&m.Name, &m.Layout, &m.Family, &m.Device, (*string)(&m.Precision), &m.Weights, (*string)(&m.Quality),
+	} {
 		*text = clean(*text, maxTextRunes)
 	}
 	m.Notices = m.Notices[:min(len(m.Notices), maxNotices)]

@@ -338,7 +338,7 @@ func sameInfo(a, b inference.Info) bool {
 		x.Family == y.Family && x.Variant == y.Variant && x.Device == y.Device && x.Precision == y.Precision &&
 		x.SizeBytes == y.SizeBytes && x.Steps == y.Steps && x.Guidance == y.Guidance && x.NativeSize == y.NativeSize &&
 		x.MaxSequenceLength == y.MaxSequenceLength && x.TokenChannels == y.TokenChannels && x.Demo == y.Demo &&
-		x.Costs == y.Costs && x.Remote == y.Remote
+		x.Costs == y.Costs && x.Remote == y.Remote && x.Weights == y.Weights && x.Closeness == y.Closeness
 }
 
 // TestOneRunAtATime checks what an engine promises its caller besides pictures.

@@ -67,6 +67,8 @@ type Model struct {
 	Device            string              `json:"device"`
 	Precision         inference.Precision `json:"precision"`
 	SizeBytes         int64               `json:"size_bytes"`
+	Weights           string              `json:"weights"` // the formats of the networks' weights
+	Quality           inference.Closeness `json:"quality"` // how far the pictures are from those of bf16 weights
 	Steps             int                 `json:"steps"`
 	Guidance          float64             `json:"guidance"`
 	NativeSize        int                 `json:"native_size"`
@@ -84,7 +86,7 @@ func ModelOf(i inference.Info) Model {
 		Name: i.Model, Digest: i.Digest, Layout: i.Layout, Family: i.Family, Variant: i.Variant, Device: i.Device,
 		Precision: i.Precision, SizeBytes: i.SizeBytes, Steps: i.Steps, Guidance: i.Guidance, NativeSize: i.NativeSize,
 		MaxSequenceLength: i.MaxSequenceLength, TokenChannels: i.TokenChannels, MaxReferences: inference.MaxReferences,
-		Demo: i.Demo, Notices: i.Notices, Costs: i.Costs,
+		Demo: i.Demo, Notices: i.Notices, Costs: i.Costs, Weights: i.Weights, Quality: i.Closeness,
 	}
 	if m.Notices == nil {
 		m.Notices = []string{}
@@ -98,7 +100,7 @@ func (m Model) Info() inference.Info {
 		Model: m.Name, Digest: m.Digest, Layout: m.Layout, Family: m.Family, Variant: m.Variant, Device: m.Device,
 		Precision: m.Precision, SizeBytes: m.SizeBytes, Steps: m.Steps, Guidance: m.Guidance, NativeSize: m.NativeSize,
 		MaxSequenceLength: m.MaxSequenceLength, TokenChannels: m.TokenChannels, Demo: m.Demo, Notices: m.Notices,
-		Costs: m.Costs,
+		Costs: m.Costs, Weights: m.Weights, Closeness: m.Quality,
 	}
 }
 
