@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/kleinbild/kleinbild/kernels/cu"
@@ -88,6 +89,9 @@ func productFLOP(s Shape) float64 { return 2 * float64(s.Rows) * float64(s.Cols)
 
 // Epilogue says what is done with a product y = a·bᵀ before it is stored in dst.
 type Epilogue struct {
+	// Beside [n, r], unless it is the zero Matrix, holds further columns of b, so that a has r columns more than b. The
+	// columns of b are then a multiple of BesideMultiple. It can be set together with all other fields but SiLU.
+	Beside Matrix
 	// Bias [1, n] is added to each row of y unless it is the zero Matrix.
 	Bias Matrix
 	// Add accumulates: dst += y, or dst += gate ⊙ y if the row Gate [1, n] is given.
@@ -97,6 +101,27 @@ type Epilogue struct {
 	SiLU bool
 	// QKNormRoPE normalises and rotates heads of y. No other field may be set with it.
 	QKNormRoPE QKNormRoPE
+}
+
+// BesideMultiple is the multiple of columns behind which a product can go on with another matrix.
+const BesideMultiple = 64
+
+// columns returns the columns of b and beside together.
+func columns(b, beside Matrix) int { return b.Cols + beside.Cols }
+
+// checkBeside returns an error if beside, unless it is the zero Matrix, cannot follow the columns of b.
+func checkBeside(operation string, b, beside Matrix) error {
+	if beside == (Matrix{}) {
+		return nil
+	}
+	if err := check(operation, beside); err != nil {
+		return err
+	}
+	if beside.DType != BF16 || beside.Rows != b.Rows || b.Cols%BesideMultiple != 0 {
+		return fmt.Errorf("%s: %v beside %v, want BF16 of as many rows, behind a multiple of %d columns", operation, beside,
+			b, BesideMultiple)
+	}
+	return nil
 }
 
 // QKNormRoPE is what attention wants done to queries and keys: the first Cols columns of a product are heads of d
@@ -124,6 +149,9 @@ func (e Epilogue) Operation() string {
 // check returns an error if rows do not fit n columns, or if fields are set that exclude each other.
 func (e Epilogue) check(operation string, n int) error {
 	rotates, others := e.QKNormRoPE.Cols != 0, e.Bias.Data != 0 || e.Add || e.Gate.Data != 0
+	if e.SiLU && e.Beside.Data != 0 {
+		return fmt.Errorf("%s: SiLU with columns beside the weight: want one of them", operation)
+	}
 	if (e.SiLU || rotates) && others || e.SiLU && rotates {
 		return fmt.Errorf("%s: SiLU or QKNormRoPE with another field: want one of them alone", operation)
 	}
@@ -180,7 +208,10 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 	if err := isBF16(operation, a, b); err != nil {
 		return err
 	}
-	if a.Cols != b.Cols || a.Cols == 0 || dst.Rows != a.Rows || dst.Cols != b.Rows {
+	if err := checkBeside(operation, b, e.Beside); err != nil {
+		return err
+	}
+	if a.Cols != columns(b, e.Beside) || a.Cols == 0 || dst.Rows != a.Rows || dst.Cols != b.Rows {
 		return fmt.Errorf("%s: %v by %v into %v, want [m k], [n k] and [m n]", operation, a, b, dst)
 	}
 	if err := e.check(operation, dst.Cols); err != nil {
@@ -188,19 +219,19 @@ func (q *Queue) GEMM(dst, a, b Matrix, e Epilogue, variant Variant) error {
 	}
 	qk := e.QKNormRoPE
 	if qk.Cols > 0 {
-		if err := qk.RoPE.check(operation, dst.cols(0, qk.Cols), qk.Weight); err != nil {
+		if err := qk.RoPE.check(operation, dst.Columns(0, qk.Cols), qk.Weight); err != nil {
 			return err
 		}
 	}
 	if dst.Rows == 0 || dst.Cols == 0 {
 		return nil
 	}
-	have := e.alignment(alignmentOf(dst, a.Cols, a, b))
+	have := e.alignment(alignmentOf(dst, a.Cols, a, b, e.Beside))
 	if qk.Cols > 0 && (qk.Weight.Cols != headCols || have != strict) {
-		if err := q.GEMM(dst, a, b, Epilogue{}, Auto); err != nil {
+		if err := q.GEMM(dst, a, b, Epilogue{Beside: e.Beside}, Auto); err != nil {
 			return err
 		}
-		return q.QKNormRoPE(dst.cols(0, qk.Cols), qk.Weight, qk.RoPE, qk.Eps)
+		return q.QKNormRoPE(dst.Columns(0, qk.Cols), qk.Weight, qk.RoPE, qk.Eps)
 	}
 	k, err := q.tile(variant, have, Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols})
 	if err != nil {
@@ -222,15 +253,16 @@ func (q *Queue) product(k *kernel, dst, a, b Matrix, e Epilogue) error {
 		}, grid, 1)
 	case qk.Cols > 0:
 		return q.launchGEMMQKNormRoPE(k, gemmQKNormRoPEParams{
-			a: a.Data, aStride: a.Stride, b: b.Data, bStride: b.Stride, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
+			a: a.Data, aStride: a.Stride, b: b.Data, bStride: b.Stride, beside: e.Beside.Data, besideStride: e.Beside.Stride,
+			dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols, split: b.Cols,
 			w: qk.Weight, cos: qk.RoPE.Cos.Data, sin: qk.RoPE.Sin.Data, cosStride: qk.RoPE.Cos.Stride,
 			sinStride: qk.RoPE.Sin.Stride,
 			halves:    asInt(qk.RoPE.Halves), headCols: qk.Cols, eps: qk.Eps,
 		}, grid, 1)
 	}
 	return q.launchGEMM(k, gemmParams{
-		a: a.Data, aStride: a.Stride, b: b.Data, bStride: b.Stride, dst: dst, bias: e.Bias, gate: e.Gate,
-		rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add), depth: a.Cols,
+		a: a.Data, aStride: a.Stride, b: b.Data, bStride: b.Stride, beside: e.Beside.Data, besideStride: e.Beside.Stride,
+		dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add), depth: a.Cols, split: b.Cols,
 	}, grid, 1)
 }
 
@@ -240,18 +272,22 @@ func (q *Queue) productWGMMA(k *kernel, dst, a, b Matrix, e Epilogue) error {
 	if err != nil {
 		return err
 	}
+	beside, err := q.besideTensor(k, mapB, e.Beside)
+	if err != nil {
+		return err
+	}
 	grid := k.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
 	if qk := e.QKNormRoPE; qk.Cols > 0 {
 		return q.launchGEMMQKNormRoPEWGMMA(k, gemmQKNormRoPEWGMMAParams{
-			a: mapA, b: mapB, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
+			a: mapA, b: mapB, beside: beside, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols, split: b.Cols,
 			w: qk.Weight, cos: qk.RoPE.Cos.Data, sin: qk.RoPE.Sin.Data, cosStride: qk.RoPE.Cos.Stride,
 			sinStride: qk.RoPE.Sin.Stride,
 			halves:    asInt(qk.RoPE.Halves), headCols: qk.Cols, eps: qk.Eps,
 		}, grid, 1)
 	}
 	return q.launchGEMMWGMMA(k, gemmWGMMAParams{
-		a: mapA, b: mapB, dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add),
-		depth: a.Cols,
+		a: mapA, b: mapB, beside: beside, dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows, cols: dst.Cols,
+		add: asInt(e.Add), depth: a.Cols, split: b.Cols,
 	}, grid, 1)
 }
 
@@ -264,17 +300,37 @@ func (q *Queue) operandTensors(k *kernel, a, b Matrix) (mapA, mapB *cu.TensorMap
 	return mapA, mapB, err
 }
 
+// besideTensor describes a matrix beside b, whose descriptor serves where there is none.
+func (q *Queue) besideTensor(k *kernel, b *cu.TensorMap, beside Matrix) (*cu.TensorMap, error) {
+	if beside.Data == 0 {
+		return b, nil
+	}
+	return q.tensor(matrixTensor(beside, k.n))
+}
+
 // SwiGLU computes dst = silu(a·gateᵀ) ⊙ (a·upᵀ) for a [m, k], gate and up [n, k] and dst [m, n], all BF16. gate and up
 // have the same stride.
 func (q *Queue) SwiGLU(dst, a, gate, up Matrix, variant Variant) error {
+	return q.SwiGLUBeside(dst, a, gate, up, Matrix{}, Matrix{}, variant)
+}
+
+// SwiGLUBeside is SwiGLU with further columns of gate and up, [n, r] each and of one stride, as Epilogue.Beside has
+// them.
+func (q *Queue) SwiGLUBeside(dst, a, gate, up, gateBeside, upBeside Matrix, variant Variant) error {
 	if err := check(swiglu, dst, a, gate, up); err != nil {
 		return err
 	}
 	if err := isBF16(swiglu, dst, a, gate, up); err != nil {
 		return err
 	}
-	if a.Cols != gate.Cols || a.Cols == 0 || up.Rows != gate.Rows || up.Cols != gate.Cols || up.Stride != gate.Stride ||
-		dst.Rows != a.Rows || dst.Cols != gate.Rows {
+	if err := errors.Join(checkBeside(swiglu, gate, gateBeside), checkBeside(swiglu, up, upBeside)); err != nil {
+		return err
+	}
+	if gateBeside.Cols != upBeside.Cols || gateBeside.Stride != upBeside.Stride {
+		return fmt.Errorf("%s: %v beside the gate, %v beside up, want two of one stride", swiglu, gateBeside, upBeside)
+	}
+	if a.Cols != columns(gate, gateBeside) || a.Cols == 0 || up.Rows != gate.Rows || up.Cols != gate.Cols ||
+		up.Stride != gate.Stride || dst.Rows != a.Rows || dst.Cols != gate.Rows {
 		return fmt.Errorf(
 			"%s: %v by %v and %v into %v, want [m k], twice [n k] of one stride, and [m n]", swiglu, a, gate, up, dst,
 		)
@@ -283,7 +339,7 @@ func (q *Queue) SwiGLU(dst, a, gate, up Matrix, variant Variant) error {
 		return nil
 	}
 	shape := Shape{Operation: swiglu, Rows: dst.Rows, Cols: dst.Cols, Depth: a.Cols}
-	k, err := q.tile(variant, alignmentOf(dst, a.Cols, a, gate, up), shape)
+	k, err := q.tile(variant, alignmentOf(dst, a.Cols, a, gate, up, gateBeside, upBeside), shape)
 	if err != nil {
 		return err
 	}
@@ -297,12 +353,22 @@ func (q *Queue) SwiGLU(dst, a, gate, up Matrix, variant Variant) error {
 		if err != nil {
 			return err
 		}
+		besideGate, err := q.besideTensor(k, mapGate, gateBeside)
+		if err != nil {
+			return err
+		}
+		besideUp, err := q.besideTensor(k, mapUp, upBeside)
+		if err != nil {
+			return err
+		}
 		return q.launchSwiGLUWGMMA(k, swigluWGMMAParams{
-			a: mapA, gate: mapGate, up: mapUp, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
+			a: mapA, gate: mapGate, up: mapUp, gateBeside: besideGate, upBeside: besideUp, dst: dst, rows: dst.Rows,
+			cols: dst.Cols, depth: a.Cols, split: gate.Cols,
 		}, grid, 1)
 	}
 	return q.launchSwiGLU(k, swigluParams{
-		a: a.Data, aStride: a.Stride, gate: gate.Data, up: up.Data, bStride: gate.Stride, dst: dst,
-		rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
+		a: a.Data, aStride: a.Stride, gate: gate.Data, up: up.Data, bStride: gate.Stride, gateBeside: gateBeside.Data,
+		upBeside: upBeside.Data, besideStride: gateBeside.Stride, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: a.Cols,
+		split: gate.Cols,
 	}, grid, 1)
 }

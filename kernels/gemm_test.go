@@ -209,3 +209,61 @@ func testSwiGLU(h *harness) {
 		}
 	}
 }
+
+// TestBeside multiplies by weights whose last columns are in another matrix. Every variant gives the bits that it gives
+// if all columns are in one.
+func TestBeside(t *testing.T) { onEachDevice(t, testBeside) }
+
+func testBeside(h *harness) {
+	for _, s := range []struct {
+		m, n, k, r int
+		l          layout // of the operands
+	}{{33, 136, 64, 8, whole}, {70, 128, 128, 40, whole}, {5, 24, 64, 13, ragged}} {
+		a, b, c := h.random(s.m, s.k+s.r), h.random(s.n, s.k+s.r), h.random(s.n, s.k+s.r)
+		columns := func(m table, from, to int) Matrix {
+			part := make(table, len(m))
+			for i, row := range m {
+				part[i] = row[from:to]
+			}
+			return h.upload(part, s.l)
+		}
+		angles := layout{dtype: F32}
+		qk := QKNormRoPE{
+			Cols: 128, Weight: h.row(h.random(1, 128)[0], BF16), Eps: 1e-6,
+			RoPE: RoPE{Cos: h.upload(h.random(s.m, 64), angles), Sin: h.upload(h.random(s.m, 64), angles)},
+		}
+		x, one, two := h.upload(a, s.l), h.upload(b, s.l), h.upload(c, s.l)
+		oneLeft, oneRight := columns(b, 0, s.k), columns(b, s.k, s.k+s.r)
+		twoLeft, twoRight := columns(c, 0, s.k), columns(c, s.k, s.k+s.r)
+		for _, row := range []struct {
+			operation   string
+			whole, part func(dst Matrix, v Variant) error
+		}{
+			{gemm, func(dst Matrix, v Variant) error { return h.GEMM(dst, x, one, Epilogue{}, v) },
+				func(dst Matrix, v Variant) error { return h.GEMM(dst, x, oneLeft, Epilogue{Beside: oneRight}, v) }},
+			{gemmQKNormRoPE, func(dst Matrix, v Variant) error { return h.GEMM(dst, x, one, Epilogue{QKNormRoPE: qk}, v) },
+				func(dst Matrix, v Variant) error {
+					return h.GEMM(dst, x, oneLeft, Epilogue{QKNormRoPE: qk, Beside: oneRight}, v)
+				}},
+			{swiglu, func(dst Matrix, v Variant) error { return h.SwiGLU(dst, x, one, two, v) },
+				func(dst Matrix, v Variant) error {
+					return h.SwiGLUBeside(dst, x, oneLeft, twoLeft, oneRight, twoRight, v)
+				}},
+		} {
+			if row.operation == gemmQKNormRoPE && s.n%128 != 0 {
+				continue
+			}
+			for v, name := range Find(row.operation).Variants(Shape{}) {
+				if !h.tries(Shape{Operation: row.operation}, v, s.l.alignment()) {
+					continue
+				}
+				want, have := h.fenced(s.m, s.n, s.l), h.fenced(s.m, s.n, s.l)
+				h.must(row.whole(want, Variant(v)))
+				h.must(row.part(have, Variant(v)))
+				if !bytes.Equal(h.bytes(want), h.bytes(have)) {
+					h.Errorf("%s %+v: not the bits of a product with one matrix", name, s)
+				}
+			}
+		}
+	}
+}

@@ -43,8 +43,8 @@ type Matrix struct {
 // String gives shape and format for errors.
 func (m Matrix) String() string { return fmt.Sprintf("%v [%d %d]", m.DType, m.Rows, m.Cols) }
 
-// cols returns the columns [from, to).
-func (m Matrix) cols(from, to int) Matrix {
+// Columns returns the columns [from, to).
+func (m Matrix) Columns(from, to int) Matrix {
 	m.Data += cu.DevicePtr(from * m.DType.SizeBytes())
 	m.Cols = to - from
 	return m

@@ -348,17 +348,20 @@ func (q *Queue) launchTransposeRows(k *kernel, p transposeRowsParams, gridX, gri
 // gemmParams are the parameters of gemm_128x256, gemm_128x256_deep, gemm_128x128,
 // gemm_128x128_deep, gemm_64x64, gemm_loose, gemm_any.
 type gemmParams struct {
-	a       cu.DevicePtr
-	aStride int
-	b       cu.DevicePtr
-	bStride int
-	dst     Matrix
-	bias    Matrix
-	gate    Matrix
-	rows    int
-	cols    int
-	add     int
-	depth   int
+	a            cu.DevicePtr
+	aStride      int
+	b            cu.DevicePtr
+	bStride      int
+	beside       cu.DevicePtr
+	besideStride int
+	dst          Matrix
+	bias         Matrix
+	gate         Matrix
+	rows         int
+	cols         int
+	add          int
+	depth        int
+	split        int
 }
 
 func (q *Queue) launchGEMM(k *kernel, p gemmParams, gridX, gridY int) error {
@@ -367,6 +370,8 @@ func (q *Queue) launchGEMM(k *kernel, p gemmParams, gridX, gridY int) error {
 	a.Int32(int32(p.aStride))
 	a.Ptr(p.b)
 	a.Int32(int32(p.bStride))
+	a.Ptr(p.beside)
+	a.Int32(int32(p.besideStride))
 	packMatrix(a, p.dst)
 	packMatrix(a, p.bias)
 	packMatrix(a, p.gate)
@@ -374,6 +379,7 @@ func (q *Queue) launchGEMM(k *kernel, p gemmParams, gridX, gridY int) error {
 	a.Int32(int32(p.cols))
 	a.Int32(int32(p.add))
 	a.Int32(int32(p.depth))
+	a.Int32(int32(p.split))
 	return q.launch(k, gridX, gridY)
 }
 
@@ -405,22 +411,25 @@ func (q *Queue) launchSiLU(k *kernel, p siluParams, gridX, gridY int) error {
 // gemmQKNormRoPEParams are the parameters of gemm_qk_norm_rope_128x256, gemm_qk_norm_rope_128x128,
 // gemm_qk_norm_rope_64x128.
 type gemmQKNormRoPEParams struct {
-	a         cu.DevicePtr
-	aStride   int
-	b         cu.DevicePtr
-	bStride   int
-	dst       Matrix
-	rows      int
-	cols      int
-	depth     int
-	w         Matrix
-	cos       cu.DevicePtr
-	sin       cu.DevicePtr
-	cosStride int
-	sinStride int
-	halves    int
-	headCols  int
-	eps       float32
+	a            cu.DevicePtr
+	aStride      int
+	b            cu.DevicePtr
+	bStride      int
+	beside       cu.DevicePtr
+	besideStride int
+	dst          Matrix
+	rows         int
+	cols         int
+	depth        int
+	split        int
+	w            Matrix
+	cos          cu.DevicePtr
+	sin          cu.DevicePtr
+	cosStride    int
+	sinStride    int
+	halves       int
+	headCols     int
+	eps          float32
 }
 
 func (q *Queue) launchGEMMQKNormRoPE(k *kernel, p gemmQKNormRoPEParams, gridX, gridY int) error {
@@ -429,10 +438,13 @@ func (q *Queue) launchGEMMQKNormRoPE(k *kernel, p gemmQKNormRoPEParams, gridX, g
 	a.Int32(int32(p.aStride))
 	a.Ptr(p.b)
 	a.Int32(int32(p.bStride))
+	a.Ptr(p.beside)
+	a.Int32(int32(p.besideStride))
 	packMatrix(a, p.dst)
 	a.Int32(int32(p.rows))
 	a.Int32(int32(p.cols))
 	a.Int32(int32(p.depth))
+	a.Int32(int32(p.split))
 	packMatrix(a, p.w)
 	a.Ptr(p.cos)
 	a.Ptr(p.sin)
@@ -447,15 +459,19 @@ func (q *Queue) launchGEMMQKNormRoPE(k *kernel, p gemmQKNormRoPEParams, gridX, g
 // swigluParams are the parameters of swiglu_128x256, swiglu_128x256_deep, swiglu_128x128,
 // swiglu_128x128_deep, swiglu_64x128, swiglu_any.
 type swigluParams struct {
-	a       cu.DevicePtr
-	aStride int
-	gate    cu.DevicePtr
-	up      cu.DevicePtr
-	bStride int
-	dst     Matrix
-	rows    int
-	cols    int
-	depth   int
+	a            cu.DevicePtr
+	aStride      int
+	gate         cu.DevicePtr
+	up           cu.DevicePtr
+	bStride      int
+	gateBeside   cu.DevicePtr
+	upBeside     cu.DevicePtr
+	besideStride int
+	dst          Matrix
+	rows         int
+	cols         int
+	depth        int
+	split        int
 }
 
 func (q *Queue) launchSwiGLU(k *kernel, p swigluParams, gridX, gridY int) error {
@@ -465,31 +481,38 @@ func (q *Queue) launchSwiGLU(k *kernel, p swigluParams, gridX, gridY int) error 
 	a.Ptr(p.gate)
 	a.Ptr(p.up)
 	a.Int32(int32(p.bStride))
+	a.Ptr(p.gateBeside)
+	a.Ptr(p.upBeside)
+	a.Int32(int32(p.besideStride))
 	packMatrix(a, p.dst)
 	a.Int32(int32(p.rows))
 	a.Int32(int32(p.cols))
 	a.Int32(int32(p.depth))
+	a.Int32(int32(p.split))
 	return q.launch(k, gridX, gridY)
 }
 
 // gemmWGMMAParams are the parameters of gemm_wgmma_128x256, gemm_wgmma_192x192,
 // gemm_wgmma_128x128, gemm_wgmma_128x128_two_blocks, gemm_wgmma_64x128.
 type gemmWGMMAParams struct {
-	a     *cu.TensorMap
-	b     *cu.TensorMap
-	dst   Matrix
-	bias  Matrix
-	gate  Matrix
-	rows  int
-	cols  int
-	add   int
-	depth int
+	a      *cu.TensorMap
+	b      *cu.TensorMap
+	beside *cu.TensorMap
+	dst    Matrix
+	bias   Matrix
+	gate   Matrix
+	rows   int
+	cols   int
+	add    int
+	depth  int
+	split  int
 }
 
 func (q *Queue) launchGEMMWGMMA(k *kernel, p gemmWGMMAParams, gridX, gridY int) error {
 	a := q.args.Reset()
 	a.TensorMap(p.a)
 	a.TensorMap(p.b)
+	a.TensorMap(p.beside)
 	packMatrix(a, p.dst)
 	packMatrix(a, p.bias)
 	packMatrix(a, p.gate)
@@ -497,6 +520,7 @@ func (q *Queue) launchGEMMWGMMA(k *kernel, p gemmWGMMAParams, gridX, gridY int) 
 	a.Int32(int32(p.cols))
 	a.Int32(int32(p.add))
 	a.Int32(int32(p.depth))
+	a.Int32(int32(p.split))
 	return q.launch(k, gridX, gridY)
 }
 
@@ -505,10 +529,12 @@ func (q *Queue) launchGEMMWGMMA(k *kernel, p gemmWGMMAParams, gridX, gridY int) 
 type gemmQKNormRoPEWGMMAParams struct {
 	a         *cu.TensorMap
 	b         *cu.TensorMap
+	beside    *cu.TensorMap
 	dst       Matrix
 	rows      int
 	cols      int
 	depth     int
+	split     int
 	w         Matrix
 	cos       cu.DevicePtr
 	sin       cu.DevicePtr
@@ -523,10 +549,12 @@ func (q *Queue) launchGEMMQKNormRoPEWGMMA(k *kernel, p gemmQKNormRoPEWGMMAParams
 	a := q.args.Reset()
 	a.TensorMap(p.a)
 	a.TensorMap(p.b)
+	a.TensorMap(p.beside)
 	packMatrix(a, p.dst)
 	a.Int32(int32(p.rows))
 	a.Int32(int32(p.cols))
 	a.Int32(int32(p.depth))
+	a.Int32(int32(p.split))
 	packMatrix(a, p.w)
 	a.Ptr(p.cos)
 	a.Ptr(p.sin)
@@ -541,13 +569,16 @@ func (q *Queue) launchGEMMQKNormRoPEWGMMA(k *kernel, p gemmQKNormRoPEWGMMAParams
 // swigluWGMMAParams are the parameters of swiglu_wgmma_128x256, swiglu_wgmma_192x192,
 // swiglu_wgmma_128x128, swiglu_wgmma_128x128_two_blocks, swiglu_wgmma_64x128.
 type swigluWGMMAParams struct {
-	a     *cu.TensorMap
-	gate  *cu.TensorMap
-	up    *cu.TensorMap
-	dst   Matrix
-	rows  int
-	cols  int
-	depth int
+	a          *cu.TensorMap
+	gate       *cu.TensorMap
+	up         *cu.TensorMap
+	gateBeside *cu.TensorMap
+	upBeside   *cu.TensorMap
+	dst        Matrix
+	rows       int
+	cols       int
+	depth      int
+	split      int
 }
 
 func (q *Queue) launchSwiGLUWGMMA(k *kernel, p swigluWGMMAParams, gridX, gridY int) error {
@@ -555,10 +586,13 @@ func (q *Queue) launchSwiGLUWGMMA(k *kernel, p swigluWGMMAParams, gridX, gridY i
 	a.TensorMap(p.a)
 	a.TensorMap(p.gate)
 	a.TensorMap(p.up)
+	a.TensorMap(p.gateBeside)
+	a.TensorMap(p.upBeside)
 	packMatrix(a, p.dst)
 	a.Int32(int32(p.rows))
 	a.Int32(int32(p.cols))
 	a.Int32(int32(p.depth))
+	a.Int32(int32(p.split))
 	return q.launch(k, gridX, gridY)
 }
 

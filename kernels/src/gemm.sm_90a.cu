@@ -1,19 +1,25 @@
 // Matrix products on sm_90a: gemm, gemm_qk_norm_rope and swiglu of gemm.cu, for operands that its STRICT kernels take.
 //
 // grid.h says how a block walks over tiles. The name of a kernel gives the size of its tile as rows × columns; for
-// swiglu the columns are those of G and U together. Two blocks of a _two_blocks kernel share a multiprocessor.
+// swiglu the columns are those of G and U together. Two blocks of a _two_blocks kernel share a multiprocessor. Columns
+// of B, G and U from `split` on, a multiple of 64, come from a second tensor.
 //
 // Rate: wgmma is the limit if M and N fill the card; if there are few rows, it is reading B at the card's bandwidth.
 #include "grid.h"
 #include "qk_norm_rope.h"
 
 // gemm_body calls change(acc, row, col) before it stores the sums of 64 rows. A warp's first sum is element (row, col).
-template <class G, class Change> DEV void gemm_body(const TensorMap &a, const TensorMap &b, const Output &out, int depth, Change change) {
+template <class G, class Change>
+DEV void gemm_body(const TensorMap &a, const TensorMap &b, const TensorMap &beside, const Output &out, int depth, int split, Change change) {
   run<G>(
       (out.rows + G::BM - 1) / G::BM, (out.cols + G::BN - 1) / G::BN, (depth + PANEL - 1) / PANEL,
       [&](u32 slice, u32 full, int tile_m, int tile_n, int step) {
         copy_box(slice, a, full, step * PANEL, tile_m * G::BM);
-        copy_box(slice + G::A_BYTES, b, full, step * PANEL, tile_n * G::BN);
+        const int col = step * PANEL;
+        if (col < split)
+          copy_box(slice + G::A_BYTES, b, full, col, tile_n * G::BN);
+        else
+          copy_box(slice + G::A_BYTES, beside, full, col - split, tile_n * G::BN);
       },
       [&](float(&acc)[G::NJ][4], int row, int tile_n) INLINE {
         change(acc, row, tile_n * G::BN);
@@ -23,14 +29,23 @@ template <class G, class Change> DEV void gemm_body(const TensorMap &a, const Te
       });
 }
 
-template <class G> DEV void swiglu_body(const TensorMap &a, const TensorMap &gate, const TensorMap &up, const Output &out, int depth) {
+template <class G>
+DEV void swiglu_body(const TensorMap &a, const TensorMap &gate, const TensorMap &up, const TensorMap &gate_beside, const TensorMap &up_beside,
+                     const Output &out, int depth, int split) {
   constexpr int HALF = G::BN / 2;
   run<G>(
       (out.rows + G::BM - 1) / G::BM, (out.cols + HALF - 1) / HALF, (depth + PANEL - 1) / PANEL,
       [&](u32 slice, u32 full, int tile_m, int tile_n, int step) {
         copy_box(slice, a, full, step * PANEL, tile_m * G::BM);
-        copy_box(slice + G::A_BYTES, gate, full, step * PANEL, tile_n * HALF);
-        copy_box(slice + G::A_BYTES + HALF * PANEL_ROW, up, full, step * PANEL, tile_n * HALF);
+        const int col = step * PANEL;
+        const u32 first = slice + G::A_BYTES, second = first + HALF * PANEL_ROW;
+        if (col < split) {
+          copy_box(first, gate, full, col, tile_n * HALF);
+          copy_box(second, up, full, col, tile_n * HALF);
+        } else {
+          copy_box(first, gate_beside, full, col - split, tile_n * HALF);
+          copy_box(second, up_beside, full, col - split, tile_n * HALF);
+        }
       },
       [&](float(&acc)[G::NJ][4], int row, int tile_n) INLINE {
         UNROLL
@@ -42,20 +57,22 @@ template <class G> DEV void swiglu_body(const TensorMap &a, const TensorMap &gat
 
 #define GEMM(name, G)                                                                                                \
   KERNEL THREADS(G::SIZE, G::BLOCKS) TILE_OF(G, G::BN, STRICT) void name(                                            \
-      TENSOR a, TENSOR b, Mat dst, Mat bias, Mat gate, int rows, int cols, int add, int depth) {                     \
-    gemm_body<G>(a, b, Output{dst, bias, gate, rows, cols, add}, depth, [](auto &, int, int) INLINE {});             \
+      TENSOR a, TENSOR b, TENSOR beside, Mat dst, Mat bias, Mat gate, int rows, int cols, int add, int depth,        \
+      int split) {                                                                                                   \
+    gemm_body<G>(a, b, beside, Output{dst, bias, gate, rows, cols, add}, depth, split, [](auto &, int, int) INLINE {}); \
   }
 #define SWIGLU(name, G)                                                                                              \
   KERNEL THREADS(G::SIZE, G::BLOCKS) TILE_OF(G, G::BN / 2, STRICT) void name(                                        \
-      TENSOR a, TENSOR gate, TENSOR up, Mat dst, int rows, int cols, int depth) {                                    \
-    swiglu_body<G>(a, gate, up, Output{dst, {}, {}, rows, cols, 0}, depth);                                          \
+      TENSOR a, TENSOR gate, TENSOR up, TENSOR gate_beside, TENSOR up_beside, Mat dst, int rows, int cols,           \
+      int depth, int split) {                                                                                        \
+    swiglu_body<G>(a, gate, up, gate_beside, up_beside, Output{dst, {}, {}, rows, cols, 0}, depth, split);           \
   }
 #define QK_NORM_ROPE(name, G)                                                                                        \
   KERNEL THREADS(G::SIZE, G::BLOCKS) TILE_OF(G, G::BN, STRICT) void name(                                            \
-      TENSOR a, TENSOR b, Mat dst, int rows, int cols, int depth, Mat w, const float *cos, const float *sin,         \
-      int cos_stride, int sin_stride, int halves, int head_cols, float eps) {                                        \
+      TENSOR a, TENSOR b, TENSOR beside, Mat dst, int rows, int cols, int depth, int split, Mat w, const float *cos, \
+      const float *sin, int cos_stride, int sin_stride, int halves, int head_cols, float eps) {                      \
     const QKNormRoPE qk = {w, cos, sin, cos_stride, sin_stride, halves, head_cols, eps};                             \
-    gemm_body<G>(a, b, Output{dst, {}, {}, rows, cols, 0}, depth,                                                    \
+    gemm_body<G>(a, b, beside, Output{dst, {}, {}, rows, cols, 0}, depth, split,                                     \
                            [&](auto &acc, int row, int col) INLINE { qk_norm_rope(acc, qk, row, rows, col); });      \
   }
 
