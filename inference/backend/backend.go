@@ -145,6 +145,38 @@ func (w MatrixWeight) Shape() []int { return []int{w.Rows, w.Cols} }
 // Slice returns a view of rows [from, to).
 func (w MatrixWeight) Slice(from, to int) Weight { return MatrixWeight{w.RowRange(from, to)} }
 
+// Beside returns a weight [n, k + r] of Linear and SwiGLU whose first k columns are those of w [n, k], and whose others
+// are those of m [n, r]: a product with it goes on where that with w ends. k and r are multiples of BesideMultiple and
+// 8. m has the format of activations. The weights of a SwiGLU both have such columns, as many, or none of them has.
+// Only backends of which JoinsBeside is true take such weights.
+func Beside(w Weight, m Matrix) Weight { return WeightBeside{w, m} }
+
+// BesideMultiple is described at Beside.
+const BesideMultiple = 64
+
+// WeightBeside is a weight with further columns.
+type WeightBeside struct {
+	Weight
+	Beside Matrix
+}
+
+// Shape returns rows and columns.
+func (w WeightBeside) Shape() []int {
+	shape := w.Weight.Shape()
+	return []int{shape[0], shape[1] + w.Beside.Cols}
+}
+
+// Slice returns a view of rows [from, to).
+func (w WeightBeside) Slice(from, to int) Weight {
+	return WeightBeside{w.Weight.Slice(from, to), w.Beside.RowRange(from, to)}
+}
+
+// JoinsBeside says whether b takes weights of Beside.
+func JoinsBeside(b Backend) bool {
+	j, ok := b.(interface{ JoinsBeside() bool })
+	return ok && j.JoinsBeside()
+}
+
 // Epilogue describes how Linear stores its product y [m, n]. The zero value stores y.
 type Epilogue struct {
 	// Bias [n] is added to each row of y unless nil.

@@ -21,6 +21,8 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 			RoPE: kernels.RoPE{Cos: view(h.RoPE.Cos), Sin: view(h.RoPE.Sin), Halves: h.RoPE.Halves},
 		}
 	}
+	w, beside := apart(w)
+	e.Beside = view(beside)
 	operation := e.Operation()
 	b.rehearse(dst, kernels.Shape{Operation: operation, Depth: x.Cols})
 	b.product(x, []backend.Weight{w}, func(x kernels.Matrix, w func(int) kernels.Matrix, needed []backend.Weight) {
@@ -33,9 +35,22 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 	})
 }
 
+// JoinsBeside is true: the kernels of products go on with a second matrix.
+func (b *Backend) JoinsBeside() bool { return true }
+
+// apart returns a weight and the matrix beside it, the zero Matrix if there is none.
+func apart(w backend.Weight) (backend.Weight, backend.Matrix) {
+	if j, ok := w.(backend.WeightBeside); ok {
+		return j.Weight, j.Beside
+	}
+	return w, backend.Matrix{}
+}
+
 // SwiGLU computes dst = silu(x·gateᵀ) ⊙ (x·upᵀ).
 func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
-	if rotationOf(gate) != rotationOf(up) { // no single x fits both
+	gateAlone, gateBeside := apart(gate)
+	upAlone, upBeside := apart(up)
+	if rotationOf(gateAlone) != rotationOf(upAlone) { // no single x fits both
 		b.Linear(dst, x, gate, backend.Epilogue{})
 		b.scratch(2*int64(dst.Rows)*int64(dst.Cols), func(at cu.DevicePtr) {
 			other := backend.Matrix{
@@ -47,9 +62,10 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 		return
 	}
 	b.rehearse(dst, kernels.Shape{Operation: kernels.OpSwiGLU.Name, Depth: x.Cols})
-	b.product(x, []backend.Weight{gate, up}, func(x kernels.Matrix, w func(int) kernels.Matrix, needed []backend.Weight) {
+	ws := []backend.Weight{gateAlone, upAlone}
+	b.product(x, ws, func(x kernels.Matrix, w func(int) kernels.Matrix, needed []backend.Weight) {
 		b.issue("swiglu", kernels.OpSwiGLU, func(q *kernels.Queue) error {
-			return q.SwiGLU(view(dst), x, w(0), w(1), kernels.Auto)
+			return q.SwiGLUBeside(view(dst), x, w(0), w(1), view(gateBeside), view(upBeside), kernels.Auto)
 		}, needed...)
 	})
 }

@@ -168,7 +168,8 @@ func rotationOf(w backend.Weight) int {
 
 // product calls issue with the factors of a product as kernels take them: x, and functions that return the weights once
 // they are on the device. Weights in their own bytes are widened before, into working memory, and x is rotated if they
-// are. All weights must have the same rotation. issue gets the weights that an operation must bring to the device.
+// are. All weights must have the same rotation. x may have more columns than the weights; these stay as they are. issue
+// gets the weights that an operation must bring to the device.
 func (b *Backend) product(
 	x backend.Matrix, ws []backend.Weight,
 	issue func(x kernels.Matrix, w func(i int) kernels.Matrix, needed []backend.Weight),
@@ -205,8 +206,7 @@ func (b *Backend) product(
 		operand := view(x)
 		if rotation > 0 {
 			rotated.Data += at
-			from := operand
-			b.issue("rotate", kernels.OpRotate, func(q *kernels.Queue) error { return q.Rotate(rotated, from, rotation) })
+			b.rotate(rotated, operand, packedOf(ws[0]).packed.Cols, rotation)
 			operand = rotated
 		}
 		issue(operand, func(i int) kernels.Matrix {
@@ -216,4 +216,16 @@ func (b *Backend) product(
 			return matrix(ws[i])
 		}, needed)
 	})
+}
+
+// rotate queues the rotation of the first cols columns of x into dst, and the copy of the others.
+func (b *Backend) rotate(dst, x kernels.Matrix, cols, rotation int) {
+	b.issue("rotate", kernels.OpRotate, func(q *kernels.Queue) error {
+		return q.Rotate(dst.Columns(0, cols), x.Columns(0, cols), rotation)
+	})
+	if cols < x.Cols {
+		b.issue("rotate", kernels.OpCopy, func(q *kernels.Queue) error {
+			return q.Copy(dst.Columns(cols, x.Cols), x.Columns(cols, x.Cols))
+		})
+	}
 }

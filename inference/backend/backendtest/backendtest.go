@@ -24,7 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) backend.Backend) {
 		{"Elementwise", testElementwise}, {"Norms", testNorms}, {"QKNormRoPE", testQKNormRoPE},
 		{"Attention", testAttention}, {"Conv2D", testConv2D}, {"GroupNorm", testGroupNorm}, {"Patchify", testPatchify},
 		{"TransposeRows", testTransposeRows}, {"MatrixWeight", testMatrixWeight},
-		{"Quantised", testQuantised},
+		{"Quantised", testQuantised}, {"Beside", testBeside},
 		{"Cancel", testCancel},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -131,6 +131,71 @@ func testQuantised(h *harness) {
 	both("a weight and a rotated one", plain.Slice(0, 2), rotated.Slice(0, 2), others[:2*k], values[:2*k], k)
 }
 
+// testBeside multiplies by weights with further columns, as adapters make them, if the backend takes such: by a weight
+// in bfloat16, by one in blocks and by a rotated one, of which only the columns of its own are rotated.
+func testBeside(h *harness) {
+	if !backend.JoinsBeside(h.b) {
+		h.Skip("the backend takes no weights with columns beside them")
+	}
+	plain, values := h.weight(tensor.BF16, 256, 64)
+	type row struct {
+		name     string
+		w        backend.Weight
+		values   []float64
+		n, k, r  int
+		rotation bool
+	}
+	ws := []row{{"BF16", plain, values, 256, 64, 40, false}}
+	for _, t := range tensortest.Quantised(h.rng) {
+		if t.DType == tensor.Q4_K || t.Quant != nil && t.Quant.Rotation == 256 {
+			w, values := h.quantised(t)
+			ws = append(ws, row{t.Name, w, values, t.Shape[0], t.Shape[1], 8, t.Quant != nil})
+		}
+	}
+	for _, s := range ws {
+		// Columns of the same size as the others of the product, so that an error in one of the two shows.
+		x, right := h.table(7, s.k+s.r), h.table(s.n, s.r)
+		var all []float64
+		for i := range s.n {
+			own := s.values[i*s.k : (i+1)*s.k]
+			mean, variance := moments(own)
+			for j := range right[i] {
+				right[i][j] = h.round(float32(right[i][j] * math.Sqrt((variance+mean*mean)*float64(s.k)/float64(s.r))))
+			}
+			all = append(append(all, own...), right[i]...)
+		}
+		kept := h.b.Keep(s.n, s.r, h.b.Activation())
+		h.b.Upload(kept, flatten(right))
+		w, y := backend.Beside(s.w, kept), product(x, all, s.n)
+		source := h.whole(7, s.k+s.r)
+		h.b.Upload(source.Matrix, flatten(x))
+		tolerance := h.tolerance()
+		if s.rotation {
+			tolerance *= 2
+		}
+		old, gate := h.table(7, s.n), h.table(1, s.n)[0]
+		dst := h.upload(old)
+		h.b.Linear(dst.Matrix, source.Matrix, w, backend.Epilogue{Add: true, Gate: h.vector(gate)})
+		h.checkWithin(s.name+", gated residual", dst, each(7, s.n, func(i, j int) float64 {
+			return old[i][j] + gate[j]*y[i][j]
+		}), tolerance)
+
+		half := s.n / 2
+		for _, row := range x {
+			for j := range row {
+				row[j] = h.round(float32(row[j] / 64))
+			}
+		}
+		h.b.Upload(source.Matrix, flatten(x))
+		y = product(x, all, s.n)
+		dst = h.view(7, half)
+		h.b.SwiGLU(dst.Matrix, source.Matrix, w.Slice(0, half), w.Slice(half, 2*half))
+		h.checkWithin(s.name+", SwiGLU", dst, each(7, half, func(i, j int) float64 {
+			return silu(y[i][j]) * y[i][half+j]
+		}), 4*h.tolerance())
+	}
+}
+
 // quantised returns t as a weight, with the values that the backend computes with.
 func (h *harness) quantised(t tensor.Tensor) (backend.Weight, []float64) {
 	w, err := h.b.Weight(t)
