@@ -324,9 +324,12 @@ func benchPath(ctx context.Context, opts Options, size picture.Size, steps int, 
 		return r, err
 	}
 	defer restore()
-	opts.Device, opts.Precision = DeviceCPU, PrecisionAuto
-	if path.ints {
+	opts.Device, opts.Precision = DeviceCPU, Float32
+	switch {
+	case path.ints:
 		opts.Precision = Int8
+	case path.path.MultipliesBF16():
+		opts.Precision = BF16
 	}
 	begin, resident := time.Now(), peakResident()
 	e, err := Open(ctx, opts)

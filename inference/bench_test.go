@@ -20,11 +20,13 @@ func TestBenchShapes(t *testing.T) {
 	}
 	blas, err := benchShapes(t.Context(), shapes, nil, time.Microsecond, func(r ShapeRates) {
 		seen[r.Shape.Operation] = true
-		if len(r.Paths) != len(cpu.Paths()) {
-			t.Errorf("%v: %d paths, want %d", r.Shape, len(r.Paths), len(cpu.Paths()))
+		paths := benchedPaths(nil)
+		if len(r.Paths) != len(paths) {
+			t.Fatalf("%v: %d paths, want %d", r.Shape, len(r.Paths), len(paths))
 		}
-		for _, p := range r.Paths {
-			if !(p.GFLOPS > 0) || !(p.Peak > 0) {
+		for i, p := range r.Paths {
+			measured := !paths[i].ints || processorRuns[r.Shape.Operation].int8
+			if p.GFLOPS > 0 != measured || p.Peak > 0 != measured {
 				t.Errorf("%v: %+v", r.Shape, p)
 			}
 		}
@@ -46,15 +48,23 @@ func TestBenchPaths(t *testing.T) {
 	var paths []string
 	err := BenchPaths(t.Context(), Options{Model: tinyModel(t, "distilled")}, picture.Size{Width: 64, Height: 64}, 1, nil,
 		func(r PathRun) {
+			path := benchedPaths(nil)[len(paths)]
 			paths = append(paths, r.Path)
-			if len(r.Timings) == 0 || r.Whole <= 0 || !(r.Peak > 0) || (r.Precision == BF16) != (len(paths) > 1) {
-				t.Errorf("%+v", r)
+			want := Float32
+			switch {
+			case path.ints:
+				want = Int8
+			case path.path.MultipliesBF16():
+				want = BF16
+			}
+			if len(r.Timings) == 0 || r.Whole <= 0 || !(r.Peak > 0) || r.Precision != want {
+				t.Errorf("%+v, want %v", r, want)
 			}
 			if runtime.GOOS == "linux" && (r.PeakResidentBytes < 1<<20 || r.PeakResidentBytes > 1<<36) {
 				t.Errorf("%s: %d bytes resident at the peak", r.Path, r.PeakResidentBytes)
 			}
 		})
-	if err != nil || len(paths) != len(cpu.Paths()) {
-		t.Errorf("pictures by %v, %v; want one by each of %v", paths, err, cpu.Paths())
+	if all := benchedPaths(nil); err != nil || len(paths) != len(all) {
+		t.Errorf("pictures by %v, %v; want one by each of %v", paths, err, all)
 	}
 }

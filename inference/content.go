@@ -71,8 +71,8 @@ func (c *content) releaseTextEncoder() {
 	}
 }
 
-// releaseLayers lets the pages of the text encoder's layers that have run leave memory, in int8: the text encoder would
-// otherwise take more memory than the transformer.
+// releaseLayers lets the pages of the text encoder's files leave memory after each layer, in int8: the text encoder
+// would otherwise take more memory than the transformer.
 func (c *content) releaseLayers() {
 	if c != nil && c.precision == Int8 {
 		c.ckpt.TextEncoder.Release()

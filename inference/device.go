@@ -146,16 +146,19 @@ func openProcessor(
 	if precision == BF16 || precision != Float32 && cpu.Current().MultipliesBF16() {
 		activation, auto = tensor.BF16, BF16
 	}
-	stored := ckpt.Transformer.HasFormat("", tensor.I8) || ckpt.TextEncoder.HasFormat("", tensor.I8)
-	// The blocks of the transformer are what is quantised.
+	// The blocks of the transformer are what is quantised. If only a part of them is stored as int8, auto leaves int8
+	// alone: it would not quantise the rest, and so its pictures could not be repeated by asking for int8.
+	blocks := func(formats ...tensor.DType) bool {
+		return ckpt.Transformer.HasFormat("transformer_blocks.", formats...)
+	}
+	stored, wide := blocks(tensor.I8), blocks(tensor.BF16, tensor.F16, tensor.F32)
 	switch {
-	case precision == Int8 && !stored &&
-		!ckpt.Transformer.HasFormat("transformer_blocks.", tensor.BF16, tensor.F16, tensor.F32):
+	case precision == Int8 && !stored && !wide:
 		notices = append(notices, fmt.Sprintf("int8 takes weights of bf16, f16, f32 and int8: those of this model are %s, "+
 			"and are computed in %s", ckpt.Transformer.Formats(), auto))
 	case precision == Int8:
 		return cpu.NewInt8(activation, cpu.Int8{Quantise: true, Release: ckpt.Transformer.ReleaseData}), Int8, nil
-	case precision == PrecisionAuto && stored && rates.int8IsFaster():
+	case precision == PrecisionAuto && stored && !wide && rates.int8IsFaster():
 		return cpu.NewInt8(activation, cpu.Int8{}), Int8, nil
 	}
 	return cpu.New(activation), auto, notices

@@ -80,15 +80,12 @@ var processorPath = sync.OnceValues(func() (pathRates, error) {
 	return rates, err
 })
 
-// int8IsFaster reports whether products of int8 were measured to be clearly faster than those of the path in use for
-// floats.
+// int8IsFaster reports whether products of the path in use for int8 were measured to be clearly faster than those of the
+// path in use for floats.
 func (r pathRates) int8IsFaster() bool {
-	for _, float := range r.Float {
-		if float.Level == cpu.Current() {
-			return cpu.FastestInt8(r.Int8).ClearlyFaster(float)
-		}
-	}
-	return false
+	i := slices.IndexFunc(r.Float, func(r cpu.Rate) bool { return r.Level == cpu.Current() })
+	j := slices.IndexFunc(r.Int8, func(r cpu.Int8Rate) bool { return r.Path == cpu.CurrentInt8() })
+	return i >= 0 && j >= 0 && r.Int8[j].ClearlyFaster(r.Float[i])
 }
 
 // chosen returns the path that an environment variable names, or the fastest path if it is not set. use is only tried.

@@ -104,7 +104,7 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 	gate8, ok := b.int8Of(gate)
 	if up8, both := b.int8Of(up); ok && both && gate8.Rotation == up8.Rotation {
 		b.multiplyInt8(x, matmul.Int8Product{Dst: out, Weight: gate8},
-			matmul.Int8Product{Weight: up8, Epilogue: matmul.Epilogue{Store: store}})
+			matmul.Int8Product{Dst: out, Weight: up8, Epilogue: matmul.Epilogue{Store: store}})
 		return
 	}
 	b.Linear(dst, x, gate, backend.Epilogue{})
@@ -112,7 +112,7 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 		return
 	}
 	if up8, ok := b.int8Of(up); ok {
-		b.multiplyInt8(x, matmul.Int8Product{Weight: up8, Epilogue: matmul.Epilogue{Store: store}})
+		b.multiplyInt8(x, matmul.Int8Product{Dst: out, Weight: up8, Epilogue: matmul.Epilogue{Store: store}})
 	} else {
 		matmul.Linear(b.stop, out, operand(x), tensorOf(up), b.precision(), matmul.Epilogue{Store: store})
 	}

@@ -44,7 +44,7 @@ func (q *quantisedWeights) free() {
 
 // canQuantise reports whether a weight can be quantised without a second rounding.
 func canQuantise(t tensor.Tensor) bool {
-	return len(t.Shape) == 2 && t.Shape[0] > 0 && t.Shape[1] > 0 && t.Quant == nil &&
+	return len(t.Shape) == 2 && t.Shape[0] > 0 && t.Shape[1] > 0 && t.Shape[1] <= matmul.MaxInt8Depth && t.Scale == 1 && t.Quant == nil &&
 		(t.DType == tensor.BF16 || t.DType == tensor.F16 || t.DType == tensor.F32)
 }
 

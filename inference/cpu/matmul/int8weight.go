@@ -14,13 +14,13 @@ type Int8Weight struct {
 	values         weights
 }
 
-// maxInt8Depth bounds K, so that no sum of products of int8 leaves an int32: K·127·128 < 2^31.
-const maxInt8Depth = 1 << 17
+// MaxInt8Depth bounds K, so that no sum of products of int8 leaves an int32: K·127·128 < 2^31.
+const MaxInt8Depth = 1 << 17
 
 // StoredInt8 returns a weight as it is stored. ok is false if LinearInt8 cannot use it: it must be a matrix of int8
 // with scales of rows or one scale.
 func StoredInt8(t tensor.Tensor) (w Int8Weight, ok bool) {
-	if t.DType != tensor.I8 || len(t.Shape) != 2 || t.Shape[1] > maxInt8Depth || len(t.Data) < tensor.Elements(t.Shape) ||
+	if t.DType != tensor.I8 || len(t.Shape) != 2 || t.Shape[1] > MaxInt8Depth || len(t.Data) < tensor.Elements(t.Shape) ||
 		t.Quant != nil && (t.Quant.Blocks != nil || t.Quant.Columns != nil) {
 		return w, false
 	}

@@ -140,8 +140,10 @@ func FastestInt8(rates []Int8Rate) Int8Rate {
 }
 
 // ClearlyFaster reports whether int8 at a rate is clearly faster than a float path at its rate, so that noise does not
-// decide the precision of pictures.
-func (r Int8Rate) ClearlyFaster(than Rate) bool { return r.OPS >= clearlyFaster*than.FLOPS }
+// decide the precision of pictures. It is false if nothing was measured.
+func (r Int8Rate) ClearlyFaster(than Rate) bool {
+	return than.FLOPS > 0 && r.OPS >= clearlyFaster*than.FLOPS
+}
 
 // PeakInt8 executes n rounds of the current path's multiply-adds in registers and returns the number of operations.
 func PeakInt8(n int) int {

@@ -211,6 +211,7 @@ func TestFastestInt8(t *testing.T) {
 		{[]Int8Rate{{Int8AVX2, 15e10}, {Int8AVXVNNI, 4e11}}, Rate{AVX2, 1e11}, Int8AVXVNNI, true},
 		{[]Int8Rate{{Int8AVX512, 2e11}, {Int8AVX512VNNI, 1e11}, {Int8AMX, 34e11}}, Rate{AMX, 17e11}, Int8AMX, true},
 		{[]Int8Rate{{Int8Generic, 1e9}}, Rate{Generic, 2e9}, Int8Generic, false},
+		{[]Int8Rate{{Int8Generic, 0}}, Rate{Generic, 0}, Int8Generic, false}, // the only paths are not measured
 	} {
 		if best := FastestInt8(c.rates); best.Path != c.want || best.ClearlyFaster(c.float) != c.clear {
 			t.Errorf("%v: %v, clearly faster than %v: %v", c.rates, best, c.float, best.ClearlyFaster(c.float))
