@@ -5,30 +5,46 @@ import (
 	"image"
 	"path/filepath"
 
+	"fyne.io/fyne/v2"
+
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/studio/compose"
 	"github.com/kleinbild/kleinbild/app/studio/paint"
+	"github.com/kleinbild/kleinbild/app/ui"
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
-// add places pictures of files on the board, over those that are there.
-func (m *boardMode) add(paths []string) {
+// add places pictures of files on the board, over those that are there: around a place in the window, or in its middle.
+func (m *boardMode) add(paths []string, pos *fyne.Position) {
 	var slots []studio.Slot
 	for _, path := range paths {
 		slots = append(slots, studio.Slot{Path: path})
 	}
-	m.addSlots(slots)
+	m.addSlots(slots, m.onBoard(pos))
+}
+
+// onBoard returns the place on the board that lies at a place in the window, nil if it lies elsewhere.
+func (m *boardMode) onBoard(pos *fyne.Position) *image.Point {
+	if pos == nil || m.board == nil || m.cutting || !ui.Within(m.view, *pos) {
+		return nil
+	}
+	x, y := m.view.ToPicture(pos.Subtract(fyne.CurrentApp().Driver().AbsolutePositionForObject(m.view)))
+	at := image.Pt(int(x), int(y))
+	if !at.In(image.Rect(0, 0, m.board.Size.Width, m.board.Size.Height)) {
+		return nil
+	}
+	return &at
 }
 
 // take places files on the board that were dropped or pasted, and says what is wrong with others.
-func (m *boardMode) take(items []string) {
+func (m *boardMode) take(items []string, pos *fyne.Position) {
 	m.Loop.Background(func() func() {
 		files, _, complaint := sift(items, true)
 		return func() {
 			if complaint != "" {
 				m.notice.Say(complaint)
 			}
-			m.add(files)
+			m.add(files, pos)
 		}
 	})
 }
@@ -47,7 +63,7 @@ func (m *boardMode) paste(file []byte) {
 				m.notice.fail(err)
 				return
 			}
-			m.addSlots([]studio.Slot{{Digest: digest}})
+			m.addSlots([]studio.Slot{{Digest: digest}}, nil)
 		}
 	})
 }
@@ -59,9 +75,9 @@ type placedPicture struct {
 	look *image.RGBA
 }
 
-// addSlots reads pictures, away from Fyne's goroutine, and places them on the board, which is one step. Those that
-// cannot be read are named.
-func (m *boardMode) addSlots(slots []studio.Slot) {
+// addSlots reads pictures, away from Fyne's goroutine, and places them on the board, which is one step: around a place
+// there, or where there is room if that is nil. Those that cannot be read are named.
+func (m *boardMode) addSlots(slots []studio.Slot, middle *image.Point) {
 	d := m.Desk.Desk()
 	if len(slots) == 0 || d.Board == nil {
 		return
@@ -91,14 +107,17 @@ func (m *boardMode) addSlots(slots []studio.Slot) {
 			if failed != nil {
 				m.notice.fail(failed)
 			}
-			m.put(list)
+			m.put(list, middle)
 		}
 	})
 }
 
 // put places pictures that were read on the board.
-func (m *boardMode) put(list []placedPicture) {
-	id := 0
+func (m *boardMode) put(list []placedPicture, middle *image.Point) {
+	id, first := 0, 0
+	if b := m.Desk.Desk().Board; b != nil {
+		first = len(b.Layers)
+	}
 	m.Desk.Change(func() {
 		m.Desk.Choose(func(d *studio.Desk) {
 			for _, p := range list {
@@ -106,6 +125,10 @@ func (m *boardMode) put(list []placedPicture) {
 					return
 				}
 				l := studio.Layer{Picture: p.slot, Size: p.size, At: d.Board.Placed(p.size, share)}
+				if middle != nil {
+					step := (len(d.Board.Layers) - first) * l.At.Dx() / 12
+					l.At = around(image.Rectangle{*middle, *middle}.Add(image.Pt(step, step)), l.At.Size())
+				}
 				if m.on {
 					m.looks.put(l, p.look)
 				}
@@ -132,12 +155,14 @@ func (m *boardMode) remove() {
 		next = m.board.Layers[1].ID
 	}
 	id := m.chosen
+	m.endTurning()
 	m.chosen = next
 	m.lay(func(b *studio.Board) *studio.Board { return b.Removes(id) })
 }
 
 // duplicate places another copy of the picture that is chosen over it, a little beside it.
 func (m *boardMode) duplicate() {
+	m.endTurning()
 	l, i, ok := m.board.Layer(m.chosen)
 	if !ok || len(m.board.Layers) >= studio.MaxLayers {
 		return
@@ -158,6 +183,7 @@ func (m *boardMode) raise(by int) {
 
 // lay changes the board on the desk, as a step.
 func (m *boardMode) lay(do func(*studio.Board) *studio.Board) {
+	m.endTurning()
 	m.Desk.Choose(func(d *studio.Desk) {
 		if d.Board != nil {
 			d.Board = do(d.Board)
@@ -201,6 +227,7 @@ func (m *boardMode) turn() {
 // turnCut changes the picture that is chosen, and what is cut out of it in the same way, which takes some tenths of a
 // second for a large picture. If the layer is another one by then, nothing comes of it.
 func (m *boardMode) turnCut(cut func(*paint.Mask) *paint.Mask, change func(*studio.Layer)) {
+	m.endTurning()
 	l, _, ok := m.board.Layer(m.chosen)
 	if !ok {
 		return
@@ -253,6 +280,7 @@ func (m *boardMode) label() {
 
 // startCut shows the picture that is chosen alone, to be cut out with the tools of the mask.
 func (m *boardMode) startCut() {
+	m.endTurning()
 	if _, _, ok := m.board.Layer(m.chosen); !ok || m.cutting {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"image/draw"
 	"math"
+	"time"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/driver/desktop"
@@ -69,7 +70,7 @@ func (g *boardGround) image(b *studio.Board) *image.RGBA {
 }
 
 // browse asks for pictures to place on the board.
-func (m *boardMode) browse() { m.host.pickPictures(m.add) }
+func (m *boardMode) browse() { m.host.pickPictures(func(paths []string) { m.add(paths, nil) }) }
 
 // showBelow shows a menu below a button.
 func (m *boardMode) showBelow(b *ui.Button, menu *fyne.Menu) {
@@ -214,17 +215,42 @@ func (m *boardMode) wheel(e *fyne.ScrollEvent) bool {
 	return true
 }
 
-// scaleStep is by how much a step of the wheel makes a picture larger.
-const scaleStep = 1.05
+// scaleStep is by how much a step of the wheel makes a picture larger, and turnPause how long the wheel rests before
+// what it did becomes a step of undo.
+const (
+	scaleStep = 1.05
+	turnPause = 400 * time.Millisecond
+)
 
 // scale makes the picture that is chosen larger by steps, around its middle.
 func (m *boardMode) scale(steps float64) {
 	l, _, ok := m.board.Layer(m.chosen)
-	if !ok || steps == 0 {
+	if !ok || steps == 0 || m.frame.Held() {
 		return
 	}
-	if at := scaled(l.At, l.Size, steps); l.Fits(at) {
-		m.change(func(l *studio.Layer) { l.At = at })
+	at := scaled(m.frame.Rect(), l.Size, steps)
+	if !l.Fits(at) {
+		return
+	}
+	m.dropTurning()
+	m.turning = m.Loop.After(turnPause, m.endTurning)
+	m.frame.Set(at)
+	m.moving()
+}
+
+// endTurning writes to the desk what the wheel did.
+func (m *boardMode) endTurning() {
+	if m.turning != nil {
+		m.dropTurning()
+		m.settled()
+	}
+}
+
+// dropTurning stops the clock of the wheel.
+func (m *boardMode) dropTurning() {
+	if m.turning != nil {
+		m.turning()
+		m.turning = nil
 	}
 }
 

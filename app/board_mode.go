@@ -33,15 +33,16 @@ type boardMode struct {
 	cutting bool          // the picture that is chosen is cut out
 	ground  boardGround
 	using   context.CancelFunc // ends the composition that is under way; nil if none is
+	turning func() bool        // stops the clock after which what the wheel did becomes a step; nil if it did nothing
 }
 
 // boardHost is what the mode asks of the window.
 type boardHost interface {
 	maskHost
 	pickPictures(chosen func(paths []string))
-	shownFile() (path string, size picture.Size) // the finished picture on show, "" for one that lies in no file yet
-	toPrompt()                                   // goes to the prompt
-	boardChanged()                               // what the mode has over the picture, or its tools, are others now
+	shownFile() (file studio.Slot, size picture.Size) // of the finished picture on show; without a path if it has none
+	toPrompt()                                        // goes to the prompt
+	boardChanged()                                    // the mode has other tools now
 }
 
 func newBoardMode(c common, view *ui.PictureView, host boardHost) *boardMode {
@@ -147,12 +148,12 @@ const share = 0.5
 func (m *boardMode) begun() *studio.Board {
 	slots := m.Desk.Desk().Slots
 	if len(slots) == 0 {
-		path, size := m.host.shownFile()
-		if path == "" {
+		file, size := m.host.shownFile()
+		if file.Path == "" {
 			return nil
 		}
 		b := &studio.Board{Size: size, Ground: firstGround}
-		b, _ = b.Adds(studio.Layer{Picture: studio.Slot{Path: path}, Size: size, At: b.Placed(size, 1)}, studio.MaxLayers)
+		b, _ = b.Adds(studio.Layer{Picture: file, Size: size, At: b.Placed(size, 1)}, studio.MaxLayers)
 		return b
 	}
 	if slots[0].Ref == nil {
@@ -191,6 +192,7 @@ func (m *boardMode) outputSize() (picture.Size, bool) {
 }
 
 func (m *boardMode) leave() {
+	m.endTurning()
 	if m.cutting {
 		m.cut.leave()
 	}
@@ -235,6 +237,7 @@ func (m *boardMode) follow() {
 
 // show shows a board.
 func (m *boardMode) show(b *studio.Board) {
+	m.dropTurning()
 	before := m.board
 	m.board = b
 	if _, _, ok := b.Layer(m.chosen); !ok {
@@ -277,7 +280,7 @@ func (m *boardMode) arrange() {
 	switch {
 	case !ok || m.cutting:
 		m.frame.Set(image.Rectangle{})
-	case !m.frame.Held():
+	case !m.frame.Held() && m.turning == nil:
 		m.frame.Set(l.At)
 	}
 	m.label()
@@ -327,6 +330,7 @@ func (m *boardMode) settled() {
 
 // change changes the picture that is chosen, as a step.
 func (m *boardMode) change(do func(*studio.Layer)) {
+	m.endTurning()
 	id := m.chosen
 	m.Desk.Choose(func(d *studio.Desk) {
 		if d.Board != nil {
@@ -340,6 +344,7 @@ func (m *boardMode) choose(id int) {
 	if m.chosen == id {
 		return
 	}
+	m.endTurning()
 	m.chosen = id
 	m.rules()
 	m.arrange()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fyne.io/fyne/v2"
+	"fyne.io/fyne/v2/storage"
 	"fyne.io/fyne/v2/test"
 
 	"github.com/kleinbild/kleinbild/app/studio"
@@ -122,6 +123,11 @@ func TestBoard(t *testing.T) {
 		t.Errorf("removed: %s, chosen %d", ids(), m.chosen)
 	}
 	m.scale(2)
+	m.scale(1)
+	if m.where(1).Dx() != at.Dx() || m.frame.Rect().Dx() <= at.Dx() {
+		t.Errorf("while the wheel turns: %v on the desk, shown at %v", m.where(1), m.frame.Rect())
+	}
+	b.clock.pass(time.Second)
 	if got := m.where(1); got.Dx() <= at.Dx() || got.Dx() != got.Dy() {
 		t.Errorf("larger by the wheel: %v", got)
 	}
@@ -341,6 +347,13 @@ func TestBoardTakesPictures(t *testing.T) {
 	if len(m.board.Layers) != 3 || m.chosen != 3 || m.where(2).Dx() != 450 || b.slots.count() != 1 {
 		t.Fatalf("%+v", m.board)
 	}
+	at := fyne.CurrentApp().Driver().AbsolutePositionForObject(m.view).Add(m.view.ToView(200, 150))
+	b.drop(at, []fyne.URI{storage.NewFileURI(b.file("dropped.png", 100, 100, 1))})
+	b.settle()
+	if at := m.board.Layers[3].At; around(at, image.Point{}).Min.Sub(image.Pt(200, 150)).X/3 != 0 {
+		t.Errorf("what was dropped at 200, 150 lies at %v", at)
+	}
+	m.typed(b, fyne.KeyDelete)
 	file, err := os.ReadFile(b.file("four.png", 64, 64, 4))
 	if err != nil {
 		t.Fatal(err)
@@ -436,7 +449,7 @@ func TestBoardNeverStalls(t *testing.T) {
 			}
 			back()
 		},
-		"scale": func() { b.timed(func() { m.scale(-1) }); b.settle(); back() },
+		"scale": func() { b.timed(func() { m.scale(-1) }); b.timed(m.endTurning); b.settle(); back() },
 		"order": func() { m.typed(b, fyne.KeyPageDown, fyne.KeyPageUp) },
 		"cut": func() {
 			b.timed(func() {

@@ -20,6 +20,7 @@ func (m *boardMode) use() {
 		m.stopUse()
 		return
 	}
+	m.endTurning()
 	b, store := m.Desk.Desk().Board, m.Keeper.Store()
 	if b == nil || len(b.Layers) == 0 {
 		m.notice.Say("There is nothing on the board yet: drop a picture on it.")
@@ -105,5 +106,5 @@ func (s *session) placeOnBoard(slot studio.Slot) {
 			return
 		}
 	}
-	s.board.addSlots([]studio.Slot{slot})
+	s.board.addSlots([]studio.Slot{slot}, nil)
 }

@@ -18,7 +18,7 @@ func (s *session) dropPictures(paths ...string) {
 	if target := s.droppedOn(); target != nil {
 		s.slots.add(target.number, paths)
 	} else if s.board.on && !s.gallery.open && ui.Within(s.view.content, pos) {
-		s.board.add(paths)
+		s.board.add(paths, &pos)
 	} else if s.gallery.open || len(paths) == 1 && s.dropToCompare(paths[0], pos) {
 		return
 	} else if ui.Within(s.view.view, pos) || ui.Within(s.view.emptyTitle, pos) {

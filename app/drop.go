@@ -39,6 +39,10 @@ func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
 	if c := s.slots.at(pos); c != nil {
 		number = c.number
 	}
+	if s.board.on && number == 0 && !s.gallery.open {
+		s.board.take(items, &pos)
+		return
+	}
 	s.receive(number, items)
 }
 
@@ -47,7 +51,7 @@ func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
 // what is not for a slot.
 func (s *session) receive(number int, items []string) {
 	if s.board.on && number == 0 && !s.gallery.open {
-		s.board.take(items)
+		s.board.take(items, nil)
 		return
 	}
 	store := s.Album.Store()

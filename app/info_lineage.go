@@ -92,12 +92,14 @@ func (l *lineage) show(shown *studio.Picture) (objects []fyne.CanvasObject) {
 		clear(l.thumbs)
 		return nil
 	}
-	references := shown.Meta.References[:min(len(shown.Meta.References), inference.MaxReferences)]
+	references := l.sources()
 	parents, children := l.relatives()
 	wanted := map[string]bool{}
 	for i, r := range references {
 		b := l.from[i]
-		b.Text = strconv.Itoa(i + 1)
+		if b.Text = ""; i < len(shown.Meta.References) {
+			b.Text = strconv.Itoa(i + 1)
+		}
 		parent := slices.IndexFunc(parents, func(e history.Entry) bool {
 			return e.SHA256 == r.SHA256 || e.SHA256 == "" && e.Path == r.Path
 		})
@@ -129,6 +131,16 @@ func (l *lineage) show(shown *studio.Picture) (objects []fyne.CanvasObject) {
 		}
 	}
 	return objects
+}
+
+// sources returns the files that the picture on show was made from, as far as there is room: its references, then what
+// these were composed of.
+func (l *lineage) sources() []picture.ReferenceFile {
+	list := l.shown.Meta.References
+	if e, ok := l.Album.Find(l.shown.ID); ok {
+		list = append(list[:len(list):len(list)], e.Composed...)
+	}
+	return list[:min(len(list), inference.MaxReferences)]
 }
 
 func ledToText(n int) string {

@@ -194,16 +194,21 @@ func (s *session) cropKey() {
 // boardChanged lays the canvas out anew: the board has other tools.
 func (s *session) boardChanged() { s.view.layout() }
 
-// shownFile is the finished picture on show, "" for one that lies in no file yet, which it says.
-func (s *session) shownFile() (path string, size picture.Size) {
+// shownFile is the file of the finished picture on show, without a path if it lies in no file yet, which it says.
+func (s *session) shownFile() (file studio.Slot, size picture.Size) {
 	if !s.finishedShown() {
-		return "", size
+		return file, size
 	}
-	if s.view.shown.Path == "" {
+	shown := s.view.shown
+	if shown.Path == "" {
 		s.saveFirst()
+		return file, size
 	}
-	shown := s.view.shown.Image.Rect.Size()
-	return s.view.shown.Path, picture.Size{Width: shown.X, Height: shown.Y}
+	file.Path = shown.Path
+	if e, ok := s.Album.Find(shown.ID); ok {
+		file.Digest = e.SHA256
+	}
+	return file, picture.Size{Width: shown.Image.Rect.Dx(), Height: shown.Image.Rect.Dy()}
 }
 
 // toPrompt goes to the prompt.

@@ -42,6 +42,14 @@ type Entry struct {
 	Starred bool     `json:"starred,omitempty"` // by the user
 	Batch   uint64   `json:"batch,omitempty"`   // the same for all pictures that were asked for at once, 0 for one alone
 	Folders []uint64 `json:"folders,omitempty"` // that the user filed it in: see Folder
+	// Composed are the pictures that the references were composed of, if they were; a reference lies in no other file.
+	Composed []picture.ReferenceFile `json:"composed,omitempty"`
+}
+
+// sources returns the files that the picture was made from.
+func (e *Entry) sources() []picture.ReferenceFile {
+	files := e.Picture.References
+	return append(files[:len(files):len(files)], e.Composed...)
 }
 
 // MarshalJSON adds the field path_base64 if the path is not UTF-8, because encoding/json would write U+FFFD for its
@@ -285,7 +293,7 @@ func (s *Store) Add(e Entry) Entry {
 			return err
 		}
 		e.ID = id
-		if err := remember(b.Tx(), e.Picture.Files(), time.Now()); err != nil {
+		if err := remember(b.Tx(), append(e.Picture.Files(), e.Composed...), time.Now()); err != nil {
 			return err
 		}
 		return putEntry(b, id, e)

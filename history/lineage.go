@@ -3,18 +3,18 @@ package history
 import "github.com/kleinbild/kleinbild/inference/picture"
 
 // Lineage returns the entries of list whose pictures the picture of e was made from, in the order of its references,
-// and those whose pictures were made from it, in the order of list.
+// then of what these were composed of, and those whose pictures were made from it, in the order of list.
 //
 // A reference is known by the digest of its file, wherever that lies now. Entries of earlier versions have no digest;
 // they are known by the path that the reference was read from.
 func Lineage(list []Entry, e Entry) (madeFrom, ledTo []Entry) {
-	for _, r := range e.Picture.References {
+	for _, r := range e.sources() {
 		if i := sourceOf(list, r, e); i >= 0 {
 			madeFrom = append(madeFrom, list[i])
 		}
 	}
 	for i := range list {
-		for _, r := range list[i].Picture.References {
+		for _, r := range list[i].sources() {
 			if e.isSource(r, &list[i]) {
 				ledTo = append(ledTo, list[i])
 				break

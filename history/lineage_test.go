@@ -37,6 +37,13 @@ func TestLineage(t *testing.T) {
 	}
 	both := made(t, s, dir, "both", night.Path, moved, photo)
 	twice := made(t, s, dir, "twice", night.Path, night.Path)
+	composed := entry("composed") // of two pictures, in a file that is in no folder
+	composed.Path = put(t, filepath.Join(dir, "composed.png"), "the picture of composed")
+	composed.Picture.References = []picture.ReferenceFile{{SHA256: digest("a board")}}
+	for _, e := range []Entry{twice, both} {
+		composed.Composed = append(composed.Composed, picture.ReferenceFile{Path: e.Path, SHA256: e.SHA256})
+	}
+	composed = s.Add(composed)
 	if house.SHA256 != digest("the picture of house") {
 		t.Errorf("the digest is %q", house.SHA256)
 	}
@@ -47,8 +54,9 @@ func TestLineage(t *testing.T) {
 	}{
 		{house, "", "night both"},
 		{night, "house", "both twice"},
-		{both, "house night", ""},
-		{twice, "night night", ""},
+		{both, "house night", "composed"},
+		{twice, "night night", "composed"},
+		{composed, "both twice", ""},
 	} {
 		from, ledTo := Lineage(list, row.e)
 		if prompts(from) != row.from || prompts(ledTo) != row.ledTo {

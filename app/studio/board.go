@@ -230,6 +230,27 @@ func (d *Desk) UseBoard(digest string, b *Board) {
 	d.Edit.Left, d.Edit.Top, d.Edit.Right, d.Edit.Bottom = "", "", "", ""
 }
 
+// composed returns the files that the pictures of a desk were composed of, each once.
+func (d Desk) composed() (list []picture.ReferenceFile) {
+	var take func(b *Board)
+	take = func(b *Board) {
+		if b == nil {
+			return
+		}
+		for _, s := range b.Sources() {
+			file := picture.ReferenceFile{Path: s.Path, SHA256: s.Digest}
+			if s.Board == nil && !slices.Contains(list, file) {
+				list = append(list, file)
+			}
+			take(s.Board)
+		}
+	}
+	for _, s := range d.Slots {
+		take(s.Board)
+	}
+	return list
+}
+
 // boards returns the boards of a desk, with those that its pictures were made of.
 func (d Desk) boards() (list []*Board) {
 	var take func(b *Board)

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/kleinbild/kleinbild/app/studio/paint"
+	"github.com/kleinbild/kleinbild/history"
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
@@ -186,6 +187,16 @@ func TestComposeAndUse(t *testing.T) {
 	if list, err := store.LoadQueue(); err != nil || list[0].Desk.Board.Layers[1].Cut.Digest == "" {
 		t.Errorf("the batch has lost what is cut out: %v", err)
 	}
+	// What is made of it is known to come from the pictures on the board.
+	var entry *history.Entry
+	r.Maker.Made.Subscribe(func(m Made) { entry = m.Entry })
+	r.Queue.Add(batch)
+	r.Maker.Next()
+	r.until("it is made", func() bool { return entry != nil })
+	if len(entry.Composed) != 2 || entry.Composed[0].Path != b.Layers[0].Picture.Path {
+		t.Errorf("composed of %+v", entry.Composed)
+	}
+	r.until("the maker rests", func() bool { return r.Maker.Run() == nil })
 	r.Keeper.Last()
 }
 

@@ -176,7 +176,7 @@ func (r *Run) make(ctx context.Context, engine Engine, request inference.Request
 		}
 		result.Metadata.Version = out.Version
 		entry := history.Entry{Made: time.Now(), Took: time.Since(start), Work: work, Picture: result.Metadata,
-			Batch: r.Batch.Group}
+			Batch: r.Batch.Group, Composed: r.Batch.Desk.composed()}
 		p := &Picture{Full: result.Image, Meta: result.Metadata}
 		path := filepath.Join(dir, FileName(result.Metadata.Prompt, req.Seed()))
 		if picture.CheckWritable(path, picture.Number) != nil { // but PrepareDir could: it is the name that cannot be used
