@@ -104,16 +104,14 @@ func TestQuantisedModelOnSmallCards(t *testing.T) {
 	}
 }
 
-// TestQuantisedTransformerOnTheDevice computes a velocity on the software device, with weights in Q8_0, which stay in
-// their own bytes there, and with float32 weights of the same values, which the host rounds to bfloat16: the bits are
-// the same.
-func TestQuantisedTransformerOnTheDevice(t *testing.T) {
-	dir := t.TempDir()
-	from := filepath.Join(dir, "bf16.safetensors")
+// smallTransformer writes a transformer with one head and one block of each kind, in bfloat16, and returns its path.
+func smallTransformer(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "small.safetensors")
 	spec := synthetic.TinyDistilled()
 	spec.Transformer = synthetic.NewTransformer(1, 1, 1, 3*64)
 	transformer, _, _ := spec.SingleFiles()
-	out, err := os.Create(from)
+	out, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +119,14 @@ func TestQuantisedTransformerOnTheDevice(t *testing.T) {
 	if err := safetensors.Write(t.Context(), out, nil, transformer, nil); err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+// TestQuantisedTransformerOnTheDevice computes a velocity on the software device, with weights in Q8_0, which stay in
+// their own bytes there, and with float32 weights of the same values, which the host rounds to bfloat16: the bits are
+// the same.
+func TestQuantisedTransformerOnTheDevice(t *testing.T) {
+	dir, from := t.TempDir(), smallTransformer(t)
 	var velocities [2][]float32
 	var weights [2]int64
 	for i, name := range []string{"q8_0.gguf", "f32.gguf"} {

@@ -47,6 +47,9 @@ type Adapters struct {
 
 	// Sizes of the working memory, in values for each token.
 	thin, scaled, kron1, kron2 int
+	// beside has what stands beside rows of weights, and spare is the largest rank of it.
+	beside map[rows]beside
+	spare  int
 }
 
 // adapted are the changes of one weight.
@@ -65,10 +68,15 @@ type adapted struct {
 // term is the Δ of one change.
 type term struct {
 	from, to int
-	a, b     backend.Matrix // of a low rank
-	dense    backend.Matrix
-	w1, w2   backend.Matrix // of a Kronecker product, whose row first is the term's first
-	first    int
+	// rank is that of a term of a low rank, 0 for all others. Until Finish, source and values make its matrices: A without
+	// the rows of zeros up to rank, and B times the strength.
+	rank                 int
+	source               string
+	downValues, upValues []float32
+	a, b                 backend.Matrix // of a low rank
+	dense                backend.Matrix
+	w1, w2               backend.Matrix // of a Kronecker product, whose row first is the term's first
+	first                int
 }
 
 // colScale scales the columns of the rows [from, to).
@@ -87,7 +95,7 @@ type piece struct {
 
 // NewAdapters returns adapters without changes. The caller adds changes, then calls Finish, and frees them at the end.
 func (t *Transformer) NewAdapters() *Adapters {
-	return &Adapters{t: t, layers: map[string]*adapted{}, shared: map[string]backend.Matrix{}}
+	return &Adapters{t: t, layers: map[string]*adapted{}, shared: map[string]backend.Matrix{}, beside: map[rows]beside{}}
 }
 
 // Layer returns the rows and columns of the weight with a name of Diffusers, without ".weight". ok is false if the
@@ -121,11 +129,9 @@ func (a *Adapters) Add(c Change, strength float32) error {
 	switch {
 	case c.Rank > 0:
 		rank := (c.Rank + rankMultiple - 1) / rankMultiple * rankMultiple
-		a.thin = max(a.thin, rank)
 		l.terms = append(l.terms, term{
-			from: c.From, to: c.To,
-			a: a.share("A "+c.Source, rank, cols, c.A, 1),
-			b: a.keep(n, rank, activation, padded(c.B, n, c.Rank, rank, strength)),
+			from: c.From, to: c.To, rank: rank, source: c.Source, downValues: c.A,
+			upValues: padded(c.B, n, c.Rank, rank, strength),
 		})
 	case c.P1 > 0:
 		a.kron1, a.kron2 = max(a.kron1, cols, c.P1*c.Q2), max(a.kron2, c.Q2*c.P1, c.P1*c.P2)
@@ -205,11 +211,38 @@ func (a *Adapters) Finish() {
 	a.ones = a.keep(1, widest, tensor.F32, plusOne(make([]float32, widest)))
 	for _, name := range slices.Sorted(maps.Keys(a.layers)) {
 		l := a.layers[name]
+		if a.joins(name, l) {
+			a.join(name, l)
+		} else {
+			a.uploadTerms(l)
+		}
+		for i := range l.terms {
+			l.terms[i].downValues, l.terms[i].upValues = nil, nil
+		}
 		if l.rowScale != nil {
 			l.rowFactors = a.keep(1, l.rows, tensor.F32, plusOne(l.rowScale))
 		}
 		a.cut(l)
 	}
+}
+
+// uploadTerms makes the matrices of a layer's terms of a low rank.
+func (a *Adapters) uploadTerms(l *adapted) {
+	for i := range l.terms {
+		if t := &l.terms[i]; t.rank > 0 {
+			a.thin = max(a.thin, t.rank)
+			t.a = a.share("A "+t.source, t.rank, l.cols, t.downValues, 1)
+			t.b = a.keep(t.to-t.from, t.rank, a.t.b.Activation(), t.upValues)
+		}
+	}
+}
+
+// spareColumns is how many columns A·x needs behind those of x.
+func (a *Adapters) spareColumns() int {
+	if a == nil {
+		return 0
+	}
+	return a.spare
 }
 
 // plusOne adds 1 to each value.

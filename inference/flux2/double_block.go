@@ -43,6 +43,12 @@ func (t *Transformer) loadDoubleStreamBlock(l *backend.Loader, i int) doubleStre
 	block.image = qkv("to_q", "to_k", "to_v", "norm_q", "norm_k")
 	outAndMLP(&block.text, "to_add_out", "ff_context")
 	outAndMLP(&block.image, "to_out.0", "ff")
+	for _, s := range []stream{block.text, block.image} {
+		for _, l := range []linear{s.q, s.k, s.v, s.out, s.down} {
+			t.operands(l)
+		}
+		t.operands(s.gate, s.up)
+	}
 	return block
 }
 
@@ -62,7 +68,7 @@ func (block doubleStreamBlock) forward(r *Run, modImage, modText []backend.Matri
 	for _, side := range sides {
 		normed := r.normed.RowRange(side.from, side.to)
 		rope := backend.RoPE{Cos: r.rope.Cos.RowRange(side.from, side.to), Sin: r.rope.Sin.RowRange(side.from, side.to)}
-		b.LayerNorm(normed, r.hidden.RowRange(side.from, side.to), side.mod[1], side.mod[0], eps)
+		r.layerNorm(normed, r.hidden.RowRange(side.from, side.to), side.mod[1], side.mod[0])
 		qkNormRoPE := func(norm backend.Weight) backend.Epilogue {
 			return backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: r.hidden.Cols, Weight: norm, Eps: eps, RoPE: rope}}
 		}
@@ -77,7 +83,7 @@ func (block doubleStreamBlock) forward(r *Run, modImage, modText []backend.Matri
 	for _, side := range sides {
 		hidden, normed := r.hidden.RowRange(side.from, side.to), r.normed.RowRange(side.from, side.to)
 		r.linear(hidden, attended.RowRange(side.from, side.to), side.out, backend.Epilogue{Add: true, Gate: side.mod[2]})
-		b.LayerNorm(normed, hidden, side.mod[4], side.mod[3], eps)
+		r.layerNorm(normed, hidden, side.mod[4], side.mod[3])
 		mlp := r.inner.ColRange(r.hidden.Cols, r.inner.Cols).RowRange(side.from, side.to)
 		r.swiGLU(mlp, normed, side.gate, side.up)
 		r.linear(hidden, mlp, side.down, backend.Epilogue{Add: true, Gate: side.mod[5]})

@@ -1,6 +1,8 @@
 package flux2
 
 import (
+	"fmt"
+
 	"github.com/kleinbild/kleinbild/inference/backend"
 )
 
@@ -67,7 +69,12 @@ func (r *Run) allocAdapters(tokens int) {
 // with the whole sum: a gated residual takes each summand by itself, and heads are normalised and rotated after the
 // last one.
 func (r *Run) linear(dst, x backend.Matrix, l linear, ep backend.Epilogue) {
-	b, changes := r.t.b, r.t.adapters.of(l)
+	b := r.t.b
+	if s, ok := r.besideOf(l); ok {
+		b.Linear(dst, r.joined(x, s.a), backend.Beside(l.Weight, s.b), ep)
+		return
+	}
+	changes := r.t.adapters.of(l)
 	if changes == nil {
 		b.Linear(dst, x, l.Weight, ep)
 		return
@@ -95,6 +102,8 @@ func (r *Run) linear(dst, x backend.Matrix, l linear, ep backend.Epilogue) {
 			b.Linear(d, x, backend.AsWeight(t.dense.RowRange(from, to)), e)
 		case t.w1.Buffer != nil:
 			r.kronecker(d, x, t, first, e.Gate)
+		default:
+			panic(fmt.Sprintf("flux2: rows [%d, %d) of %s are not among those of products", l.from, l.to, l.name))
 		}
 	}
 	switch {
@@ -185,6 +194,11 @@ func reshaped(m backend.Matrix, rows, cols int) backend.Matrix {
 // swiGLU computes SwiGLU with the weights as the adapters change them.
 func (r *Run) swiGLU(dst, x backend.Matrix, gate, up linear) {
 	b, a := r.t.b, r.t.adapters
+	if g, ok := r.besideOf(gate); ok {
+		u, _ := r.besideOf(up) // of the same changes
+		b.SwiGLU(dst, r.joined(x, g.a), backend.Beside(gate.Weight, g.b), backend.Beside(up.Weight, u.b))
+		return
+	}
 	if a.of(gate) == nil && a.of(up) == nil {
 		b.SwiGLU(dst, x, gate.Weight, up.Weight)
 		return

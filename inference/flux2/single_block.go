@@ -29,6 +29,10 @@ func (t *Transformer) loadSingleStreamBlock(l *backend.Loader, i int) singleStre
 	block.out = t.loadInBlock(l, prefix+"to_out", d, d+mlp)
 	block.q, block.kv = fused.slice(0, d), fused.slice(d, 3*d)
 	block.gate, block.up = fused.slice(3*d, 3*d+mlp), fused.slice(3*d+mlp, 3*d+2*mlp)
+	t.operands(block.q)
+	t.operands(block.kv)
+	t.operands(block.gate, block.up)
+	t.operands(block.out)
 	return block
 }
 
@@ -46,7 +50,7 @@ func (block singleStreamBlock) forward(r *Run, mod []backend.Matrix, from, to in
 		return backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: d, Weight: norm, Eps: eps, RoPE: rope}}
 	}
 
-	b.LayerNorm(r.normed, r.hidden, mod[1], mod[0], eps)
+	r.layerNorm(r.normed, r.hidden, mod[1], mod[0])
 	b.Unchanged(normed, func() {
 		r.linear(q, normed, block.q, qkNormRoPE(block.normQ, ropeQ))
 		r.linear(kv, r.normed, block.kv, qkNormRoPE(block.normK, r.rope))

@@ -26,6 +26,8 @@ type Transformer struct {
 
 	// shapes are the rows and columns of all weights of products, by their names without ".weight".
 	shapes map[string][2]int
+	// ranges are the rows of weights that products read, by the weights' names: those of the blocks. See operands.
+	ranges map[string][][]rows
 	// adapters change the weights in the runs that begin, nil without any.
 	adapters *Adapters
 }
@@ -34,7 +36,7 @@ type Transformer struct {
 func New(b backend.Backend, cfg Config, src tensor.Source) (*Transformer, error) {
 	l := backend.NewLoader(b, src)
 	d := cfg.Hidden()
-	t := &Transformer{b: b, cfg: cfg, shapes: map[string][2]int{}}
+	t := &Transformer{b: b, cfg: cfg, shapes: map[string][2]int{}, ranges: map[string][][]rows{}}
 	// A GPU loads the weights in this order, which is the order of their use in NewRun and Velocity.
 	t.contextEmbedder = t.load(l, "context_embedder", d, cfg.ContextDim)
 	t.timeLinear1 = t.load(l, "time_guidance_embed.timestep_embedder.linear_1", d, cfg.TimeChannels)
@@ -76,6 +78,7 @@ type Run struct {
 	hidden, normed backend.Matrix // [tokens, hidden]
 	qkv            backend.Matrix // [tokens, 3·hidden]
 	inner          backend.Matrix // [tokens, hidden + mlp]: results of the attention, then of the MLP
+	// Behind the columns of normed and inner there is room for A·x of adapters.
 
 	// Working memory that is filled anew in each step. All but latents have one row.
 	latents                              backend.Matrix // [image tokens, in channels]
@@ -83,6 +86,7 @@ type Run struct {
 	modImage, modText, modSingle, modOut backend.Matrix
 
 	adapted adapterMemory
+	held    held
 }
 
 // NewRun prepares the making of one picture of the given size. prompts are one or more matrices [text tokens, context
@@ -113,8 +117,10 @@ func (t *Transformer) NewRun(prompts []backend.Matrix, image Grid, refLatents ba
 	}
 	half := t.cfg.HeadDim / 2
 	r.rope = backend.RoPE{Cos: s.Upload(tokens, half, cos), Sin: s.Upload(tokens, half, sin)}
-	r.hidden, r.normed = s.Alloc(tokens, d), s.Alloc(tokens, d)
-	r.inner = s.Alloc(tokens, d+t.cfg.MLPHidden())
+	both := d + t.cfg.MLPHidden()
+	r.hidden = s.Alloc(tokens, d)
+	r.normed = s.Alloc(tokens, d+t.adapters.spareColumns()).ColRange(0, d)
+	r.inner = s.Alloc(tokens, both+t.adapters.spareColumns()).ColRange(0, both)
 	r.latents = s.Alloc(r.imageTokens, t.cfg.InChannels)
 	r.sinusoid, r.timeHidden, r.temb = s.Alloc(1, t.cfg.TimeChannels), s.Alloc(1, d), s.Alloc(1, d)
 	modulation := func(w linear) backend.Matrix { return s.Alloc(1, w.to) }
@@ -187,7 +193,7 @@ func (r *Run) velocity(dst, latents backend.Matrix, prompt int, progress func(bl
 
 	out := r.normed.RowRange(r.textTokens, imageEnd)
 	// norm_out.linear gives the scale first, unlike the modulations of the blocks.
-	b.LayerNorm(out, r.hidden.RowRange(r.textTokens, imageEnd), modOut[0], modOut[1], t.cfg.eps())
+	r.layerNorm(out, r.hidden.RowRange(r.textTokens, imageEnd), modOut[0], modOut[1])
 	r.linear(dst, out, t.projOut, backend.Epilogue{})
 }
 
