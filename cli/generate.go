@@ -16,6 +16,7 @@ import (
 // modelFlags are the flags that choose the model and the device.
 type modelFlags struct {
 	Model             string `short:"m" placeholder:"MODEL" help:"${model_help}"`
+	VAE               string `name:"vae" placeholder:"FILE" help:"${vae_help}"`
 	Variant           string `placeholder:"NAME" help:"distilled or base, if the files do not say it."`
 	Device            string `default:"auto" placeholder:"NAME" help:"${device_help}"`
 	Precision         string `placeholder:"NAME" help:"${precision_help}"`
@@ -63,7 +64,7 @@ func (f modelFlags) options() (inference.Options, error) {
 		return inference.Options{}, err
 	}
 	return inference.Options{
-		Model: f.Model, Setting: user.Model, Variant: variant, MaxSequenceLength: length,
+		Model: f.Model, Setting: user.Model, VAE: f.VAE, Variant: variant, MaxSequenceLength: length,
 		Device: device, Precision: precision,
 	}, nil
 }
@@ -185,7 +186,8 @@ func (c *generateCommand) checkRemote() error {
 		name  string
 		given bool
 	}{
-		{"--model", c.Model != ""}, {"--variant", c.Variant != ""}, {"--device", c.Device != string(inference.DeviceAuto)},
+		{"--model", c.Model != ""}, {"--vae", c.VAE != ""}, {"--variant", c.Variant != ""},
+		{"--device", c.Device != string(inference.DeviceAuto)},
 		{"--precision", c.Precision != ""}, {"--max-sequence-length", c.MaxSequenceLength != nil},
 		{"--noise", c.Noise != ""},
 	} {

@@ -8,6 +8,8 @@ var helpTexts = kong.Vars{
 	"model_help": "The model: a folder; files or folders separated by commas; a name that models list shows; " +
 		"an id of the hub (OWNER/NAME) that is in its cache; or demo for the built-in demo model. " +
 		"Default: $KLEINBILD_MODEL, then the usual places.",
+	"vae_help": "Use this VAE in place of the model's: a file, a folder of Diffusers, or a file with a decoder alone, " +
+		"such as FLUX.2-small-decoder's, which joins the model's encoder.",
 	"convert_model_help": "What to convert, in BF16, F16 or F32: a model as in generate, or the file of the " +
 		"network alone. Default: the model that is used.",
 	"quality_model_help": "A model as in generate. Give at least two: all are compared with the first.",

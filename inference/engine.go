@@ -31,7 +31,9 @@ type Options struct {
 	// Model is a Diffusers directory, or single files as a comma list; "" searches the usual places.
 	Model string
 	// Setting is the model that the user's settings name. It is tried after the environment.
-	Setting   string
+	Setting string
+	// VAE replaces the model's VAE, or its decoder alone; "" leaves it. It is a file, or a folder of Diffusers.
+	VAE       string
 	Device    Device
 	Precision Precision
 	// Variant overrides what the checkpoint says, or what the name of its file suggests.
@@ -133,7 +135,7 @@ func open(ctx context.Context, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	spec := found.Spec
-	ckpt, err := checkpoint.Open(WithRoomOn(ctx, opts.Device), spec)
+	ckpt, err := checkpoint.OpenWith(WithRoomOn(ctx, opts.Device), spec, opts.VAE)
 	if err != nil {
 		return nil, err
 	}
@@ -240,6 +242,9 @@ func (e *Engine) loadStages(b backend.Backend) error {
 		return err
 	}
 	vaeConfig, err := configOf(c.VAE, vae.ParseConfig, vae.InferConfig)
+	if err == nil && c.VAE.Decoder != "" {
+		vaeConfig, err = vaeConfig.WithDecoder(c.VAE.Source)
+	}
 	if err != nil {
 		return err
 	}

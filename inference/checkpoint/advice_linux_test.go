@@ -29,7 +29,7 @@ func TestPagesOfTheTable(t *testing.T) {
 	}
 	defer set.Close()
 	w := &weights{set: set, path: path, refs: map[string]ref{
-		embeddingName: {name: table.Name, parts: 1}, "a": {name: "a", parts: 1},
+		embeddingName: {set: set, name: table.Name, parts: 1}, "a": {set: set, name: "a", parts: 1},
 	}}
 	address := func(name string) uintptr {
 		t.Helper()

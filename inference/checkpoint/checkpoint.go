@@ -47,6 +47,9 @@ type Component struct {
 	// Files are the paths of the weight files.
 	Files     []string
 	SizeBytes int64
+	// Decoder is the path of the file from which a VAE has its decoder, if that is not the VAE's own. ConfigJSON does not
+	// describe it.
+	Decoder string
 
 	set store
 }
@@ -104,14 +107,21 @@ type Checkpoint struct {
 	// Digest identifies the checkpoint (see digest).
 	Digest    string
 	SizeBytes int64
+
+	// decoder is a VAE's decoder from a file of its own, until useDecoder joins it to VAE.
+	decoder Component
 }
 
 // Open opens the checkpoint that spec names: Demo, for the model that is embedded in the program; a folder of
 // Diffusers, of ComfyUI, or with single files; or single files separated by commas, in any order: transformer, VAE,
-// text encoder, and optionally a tokenizer.json or its folder. An error is one line that names the file. If ctx ends,
-// Open returns its cause at once.
-func Open(ctx context.Context, spec string) (*Checkpoint, error) {
-	return Interruptible(ctx, func() (*Checkpoint, error) { return openWhole(ctx, spec) },
+// text encoder, and optionally a tokenizer.json or its folder. A file with a VAE's decoder alone takes the place of the
+// decoder of the VAE that the rest has. An error is one line that names the file. If ctx ends, Open returns its cause at once.
+func Open(ctx context.Context, spec string) (*Checkpoint, error) { return OpenWith(ctx, spec, "") }
+
+// OpenWith is like Open, with the VAE at vae, unless that is "", in place of the model's: a file, a decoder alone, or a
+// folder in the layout of Diffusers.
+func OpenWith(ctx context.Context, spec, vae string) (*Checkpoint, error) {
+	return Interruptible(ctx, func() (*Checkpoint, error) { return openWhole(ctx, spec, vae) },
 		func(c *Checkpoint) { c.Close() })
 }
 
@@ -119,7 +129,7 @@ func Open(ctx context.Context, spec string) (*Checkpoint, error) {
 // text encoder if textEncoder is true. The other components may be without a Source.
 func OpenParts(ctx context.Context, spec string, textEncoder bool) (*Checkpoint, error) {
 	return Interruptible(ctx, func() (*Checkpoint, error) {
-		c, err := openWhole(ctx, spec)
+		c, err := openWhole(ctx, spec, "")
 		if err == nil {
 			return c, nil
 		}
@@ -145,11 +155,15 @@ func wanted(encoder bool) kind {
 }
 
 // openWhole opens the checkpoint and sets sizes, notices and digest.
-func openWhole(ctx context.Context, spec string) (*Checkpoint, error) {
+func openWhole(ctx context.Context, spec, vae string) (c *Checkpoint, err error) {
 	if strings.TrimSpace(spec) == "" {
 		return nil, errors.New("checkpoint: no model given")
 	}
-	c, err := open(ctx, spec)
+	if vae == "" {
+		c, err = open(ctx, spec)
+	} else {
+		c, err = openWithVAE(ctx, spec, vae)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +289,11 @@ func exists(path string) bool {
 }
 
 func (c *Checkpoint) components() []*Component {
-	return []*Component{&c.Transformer, &c.VAE, &c.TextEncoder}
+	list := []*Component{&c.Transformer, &c.VAE, &c.TextEncoder}
+	if c.decoder.set != nil {
+		list = append(list, &c.decoder)
+	}
+	return list
 }
 
 // Close closes all files. The tensors of the checkpoint become invalid.

@@ -174,6 +174,17 @@ const (
 )
 
 func (w *weights) missingOfVAE() (missing []string) {
+	missing = append(w.missingOfHalf("encoder", vaeLayersPerBlock, true),
+		w.missingOfHalf("decoder", vaeLayersPerBlock+1, true)...)
+	for _, name := range []string{"quant_conv", "post_quant_conv"} {
+		missing = append(missing, w.missingOf(name+".weight", name+".bias")...)
+	}
+	return append(missing, w.missingOf("bn.running_mean", "bn.running_var")...)
+}
+
+// missingOfHalf returns what is missing of the encoder or the decoder, whose levels have so many ResNet blocks.
+// attention says whether its middle block has one.
+func (w *weights) missingOfHalf(half string, layers int, attention bool) (missing []string) {
 	want := func(names ...string) {
 		for _, name := range names {
 			missing = append(missing, w.missingOf(name+".weight", name+".bias")...)
@@ -190,26 +201,25 @@ func (w *weights) missingOfVAE() (missing []string) {
 			want(name + ".conv_shortcut")
 		}
 	}
-	for _, half := range []string{"encoder", "decoder"} {
-		level, sampler, layers := half+".down_blocks", "downsamplers", vaeLayersPerBlock
-		if half == "decoder" {
-			level, sampler, layers = half+".up_blocks", "upsamplers", vaeLayersPerBlock+1
+	level, sampler := half+".down_blocks", "downsamplers"
+	if half == "decoder" {
+		level, sampler = half+".up_blocks", "upsamplers"
+	}
+	want(half+".conv_in", half+".conv_norm_out", half+".conv_out")
+	for i := range vaeLevels {
+		for j := range layers {
+			resnet(fmt.Sprintf("%s.%d.resnets.%d", level, i, j))
 		}
-		want(half+".conv_in", half+".conv_norm_out", half+".conv_out")
-		for i := range vaeLevels {
-			for j := range layers {
-				resnet(fmt.Sprintf("%s.%d.resnets.%d", level, i, j))
-			}
-			if i < vaeLevels-1 {
-				want(fmt.Sprintf("%s.%d.%s.0.conv", level, i, sampler))
-			}
+		if i < vaeLevels-1 {
+			want(fmt.Sprintf("%s.%d.%s.0.conv", level, i, sampler))
 		}
-		resnet(half + ".mid_block.resnets.0")
-		resnet(half + ".mid_block.resnets.1")
+	}
+	resnet(half + ".mid_block.resnets.0")
+	resnet(half + ".mid_block.resnets.1")
+	if attention {
 		for _, name := range slices.Sorted(maps.Values(vaeAttentionNames)) {
 			want(half + ".mid_block.attentions.0." + name)
 		}
 	}
-	want("quant_conv", "post_quant_conv")
-	return append(missing, w.missingOf("bn.running_mean", "bn.running_var")...)
+	return missing
 }

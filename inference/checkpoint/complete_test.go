@@ -95,7 +95,7 @@ func TestIncompleteFiles(t *testing.T) {
 		{"VAE without its first convolution", without(v, "encoder.conv_in."),
 			[]string{"lacks encoder.conv_in.weight, encoder.conv_in.bias of the VAE"}},
 		{"VAE without its encoder", without(v, "encoder."),
-			[]string{"is the decoder of a VAE without its encoder; get flux2-vae.safetensors"}},
+			[]string{"is the decoder of a VAE alone, want a whole VAE beside it, such as flux2-vae.safetensors"}},
 		{"VAE without its middle", without(v, "decoder.mid.block_1."),
 			[]string{"lacks decoder.mid_block.resnets.0 of the VAE"}},
 		{"4B without a modulation", without(t4, "single_stream_modulation"),

@@ -53,6 +53,11 @@ func openParts(ctx context.Context, items []string) (_ *Checkpoint, err error) {
 			return nil, err
 		}
 	}
+	if c.VAE.set != nil {
+		if err := c.useDecoder(); err != nil {
+			return nil, err
+		}
+	}
 	if c.Transformer.set != nil {
 		file := filepath.Base(c.Transformer.set.Files()[0].Path())
 		c.Name = strings.TrimSuffix(file, filepath.Ext(file))
@@ -76,16 +81,16 @@ func (c *Checkpoint) addFile(ctx context.Context, path string) error {
 		return fmt.Errorf("checkpoint: %s: %w", path, err)
 	}
 	for _, part := range parts {
-		if p := c.component(part.kind); p.set != nil {
+		if p := c.place(part); p.set != nil {
 			set.Close()
-			return fmt.Errorf("checkpoint: %s: is a second %s beside %s", path, part.kind, p.set.Files()[0].Path())
+			return fmt.Errorf("checkpoint: %s: is a second %s beside %s", path, part, p.set.Files()[0].Path())
 		}
 	}
 	for _, part := range parts {
-		c.component(part.kind).set = set
+		c.place(part).set = set
 	}
 	for _, part := range parts {
-		if err := c.component(part.kind).setWeights(set, path, part); err != nil {
+		if err := c.place(part).setWeights(set, path, part); err != nil {
 			return err
 		}
 	}
@@ -101,6 +106,11 @@ func (c *Checkpoint) checkParts(spec string) error {
 		}
 		return nil
 	}
+	if c.VAE.set == nil {
+		if err := c.useDecoder(); err != nil {
+			return err
+		}
+	}
 	for _, k := range []kind{transformer, vae, textEncoder} {
 		if c.component(k).set == nil {
 			s := cmp.Or(known(transformer), known(textEncoder), sizeNamed(filepath.Base(spec)))
@@ -114,6 +124,14 @@ func (c *Checkpoint) checkParts(spec string) error {
 			usualFile(textEncoder, t))
 	}
 	return nil
+}
+
+// place returns the component that a part of a file becomes.
+func (c *Checkpoint) place(p part) *Component {
+	if p.decoder {
+		return &c.decoder
+	}
+	return c.component(p.kind)
 }
 
 func (c *Checkpoint) component(k kind) *Component {

@@ -149,9 +149,6 @@ var families = []family{
 		return t.contains("taesd_") || t.has("decoder.layers.1.weight") ||
 			t.has("decoder.1.weight") && t.has("decoder.3.conv.0.weight") || t.has("3.conv.0.weight") && t.has("1.weight")
 	}},
-	{"the decoder of a VAE without its encoder", vaeAdvice, func(t tensors) bool {
-		return t.has("decoder.conv_in.weight") && !t.contains("encoder.conv", "encoder.mid", "encoder.down")
-	}},
 	{"the encoder of a VAE without its decoder", vaeAdvice, func(t tensors) bool {
 		return t.has("encoder.conv_in.weight") && !t.contains("decoder.mid", "decoder.up", "decoder.conv")
 	}},

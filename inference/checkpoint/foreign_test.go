@@ -84,7 +84,7 @@ func TestForeignFamilies(t *testing.T) {
 			[]any{conv, "encoder.conv_in.weight", "decoder.conv_in.weight", []int{512, 16, 3, 3}}},
 		{"VAE of SDXL", "(4 latent channels)",
 			[]any{conv, "encoder.conv_in.weight", "decoder.conv_in.weight", []int{512, 4, 3, 3}}},
-		{"decoder", "is the decoder of a VAE without its encoder; get flux2-vae.safetensors",
+		{"decoder", "is the decoder of a VAE alone, want a whole VAE beside it, such as flux2-vae.safetensors",
 			[]any{conv, "decoder.conv_in.weight", []int{512, 32, 3, 3}}},
 		{"encoder", "is the encoder of a VAE without its decoder", []any{"encoder.conv_in.weight"}},
 		{"TAESD", "is a small VAE for previews", []any{"taesd_decoder.1.weight"}},

@@ -20,7 +20,7 @@ func (c Component) HasFormat(part string, formats ...tensor.DType) bool {
 		return false
 	}
 	for name, r := range w.refs {
-		stat, err := w.set.Stat(r.name)
+		stat, err := r.set.Stat(r.name)
 		if err == nil && len(stat.Shape) == 2 && slices.Contains(formats, stat.DType) && strings.Contains(name, part) {
 			return true
 		}
@@ -54,18 +54,22 @@ type matrix struct {
 // each calls do for the tensors of the weights that are read whole: neither for layers that are not computed, nor for
 // the text encoder's embedding table, of which a prompt needs few rows. It reads no data.
 func (w *weights) each(do func(matrix)) {
-	seen := map[string]bool{}
+	type stored struct {
+		set  store
+		name string
+	}
+	seen := map[stored]bool{}
 	for name, r := range w.refs {
-		stat, err := w.set.Stat(r.name)
-		if err != nil || seen[r.name] || isUnreadLayer(name) || name == embeddingName {
+		stat, err := r.set.Stat(r.name)
+		if err != nil || seen[stored{r.set, r.name}] || isUnreadLayer(name) || name == embeddingName {
 			continue
 		}
-		seen[r.name] = true
+		seen[stored{r.set, r.name}] = true
 		n := tensor.Elements(stat.Shape)
-		m := matrix{w.format(r.name, stat.DType), int64(n), int64(stat.DType.Bytes(n)), 0}
-		if q, ok := w.set.(*quantised); ok {
+		m := matrix{formatOf(r, stat.DType), int64(n), int64(stat.DType.Bytes(n)), 0}
+		if q, ok := r.set.(*quantised); ok {
 			if l := q.layers[r.name]; l != nil && l.blocks != nil {
-				if scale, err := w.set.Stat(l.scale); err == nil {
+				if scale, err := r.set.Stat(l.scale); err == nil {
 					m.bytes += int64(scale.DType.Bytes(tensor.Elements(scale.Shape)))
 				}
 			}
@@ -81,11 +85,11 @@ func (w *weights) each(do func(matrix)) {
 // embeddingName is the name of the text encoder's embedding table.
 const embeddingName = "model.embed_tokens.weight"
 
-// format returns the usual name of a tensor's format.
-func (w *weights) format(name string, dtype tensor.DType) string {
+// formatOf returns the usual name of a tensor's format.
+func formatOf(r ref, dtype tensor.DType) string {
 	var l *layer
-	if q, ok := w.set.(*quantised); ok {
-		l = q.layers[name]
+	if q, ok := r.set.(*quantised); ok {
+		l = q.layers[r.name]
 	}
 	switch {
 	case dtype == tensor.F4E2M1 || dtype == tensor.F4E2M1Low:

@@ -127,5 +127,8 @@ func (p *Component) setWeights(set store, path string, from part) error {
 		}
 		p.ConfigPath = path
 	}
+	if from.decoder {
+		return nil // how many layers it has is known when it is joined to a VAE
+	}
 	return w.complete(from.kind, p.ConfigJSON)
 }

@@ -31,12 +31,21 @@ type part struct {
 	// prefix is the text before the names of the part's tensors. names expects and removes it.
 	prefix string
 	names  naming
+	// decoder says that the part is the decoder of a VAE, without an encoder.
+	decoder bool
 	// includes reports whether a tensor of the file belongs to this part. If it is nil, all tensors do.
 	includes func(name string) bool
 	// unread, unless nil, reports whether a weight is not used by this program, so that its format does not matter.
 	unread func(name string) bool
 	// scaleOf, unless nil, returns the tensor that a tensor is the scale of, if it is one.
 	scaleOf func(name string) (of string, ok bool)
+}
+
+func (p part) String() string {
+	if p.decoder {
+		return "decoder of a VAE"
+	}
+	return p.kind.String()
 }
 
 // signatures are tensors that every file of a kind and a naming has, after a prefix that depends on the program that
@@ -81,6 +90,9 @@ func recognise(set store, path string) ([]part, error) {
 	if err := foreignFamily(set, path); err != nil {
 		return nil, err
 	}
+	if p, ok := bareDecoder(names); ok {
+		return []part{p}, nil
+	}
 	var parts []part
 	for _, m := range signatures {
 		for _, name := range names {
@@ -96,6 +108,7 @@ func recognise(set store, path string) ([]part, error) {
 					m.kind, parts[other].prefix, prefix)
 			}
 			p := part{kind: m.kind, prefix: prefix, names: m.names(prefix, set)}
+			p.decoder = m.kind == vae && isDecoder(names, prefix)
 			if m.kind == textEncoder {
 				p.unread, p.scaleOf = isUnreadLayer, llamaScales(prefix)
 			}

@@ -142,9 +142,12 @@ var vaeResnetNames = map[string]string{
 
 // originalVAENames returns the naming of an autoencoder with the names of the latent-diffusion code. It numbers the
 // decoder's levels in the opposite order.
-func originalVAENames(prefix string, set store) naming {
+func originalVAENames(prefix string, set store) naming { return originalVAENaming(prefix, set.Names()) }
+
+// originalVAENaming is originalVAENames for a file with the given names.
+func originalVAENaming(prefix string, names []string) naming {
 	upLevels := 0
-	for _, name := range set.Names() {
+	for _, name := range names {
 		name, _ := strings.CutPrefix(name, prefix+"decoder.")
 		if block, level, _, ok := cutBlock(name); ok && block == "up" {
 			upLevels = max(upLevels, level+1)

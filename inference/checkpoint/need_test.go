@@ -50,9 +50,8 @@ func TestCloseness(t *testing.T) {
 		}
 	}
 	rated := slices.Collect(maps.Keys(distances))
-	w := &weights{set: &quantised{}}
 	for d := tensor.DType(1); !strings.HasPrefix(d.String(), "dtype("); d++ {
-		if name := w.format("", d); d.Float() && !slices.Contains(rated, name) {
+		if name := formatOf(ref{set: &quantised{}}, d); d.Float() && !slices.Contains(rated, name) {
 			t.Errorf("no distance of %s", name)
 		}
 	}

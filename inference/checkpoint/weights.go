@@ -22,8 +22,9 @@ type weights struct {
 	unscaled, unmarked int
 }
 
-// ref describes how a weight is made from a tensor of the files.
+// ref describes how a weight is made from a tensor of a file.
 type ref struct {
+	set  store
 	name string // of the tensor
 	// The tensor's rows are cut into parts equal parts; the weight is the one with index part.
 	part, parts int
@@ -97,7 +98,7 @@ func newWeights(set store, path string, p part) (*weights, error) {
 			continue
 		}
 		if p.unread != nil && p.unread(targets[0].name) {
-			w.refs[targets[0].name] = ref{name, 0, 1, asIs}
+			w.refs[targets[0].name] = ref{set, name, 0, 1, asIs}
 			continue
 		}
 		stat, err := set.Stat(name)
@@ -123,7 +124,7 @@ func newWeights(set store, path string, p part) (*weights, error) {
 			if other, taken := w.refs[t.name]; taken {
 				return nil, fmt.Errorf("%s: is %s, which %s is too", stat.Name, t.name, other.name)
 			}
-			w.refs[t.name] = ref{name, t.part, t.parts, t.form}
+			w.refs[t.name] = ref{set, name, t.part, t.parts, t.form}
 		}
 	}
 	if unknown != nil {
@@ -187,8 +188,11 @@ func checkForm(stat tensor.Tensor, t target) error {
 
 // dim returns dimension i of the weight called name, or 0 if there is none. It reads no data.
 func (w *weights) dim(name string, i int) int {
-	r := w.refs[name]
-	stat, err := w.set.Stat(r.name)
+	r, ok := w.refs[name]
+	if !ok {
+		return 0
+	}
+	stat, err := r.set.Stat(r.name)
 	if err != nil || i >= len(stat.Shape) {
 		return 0
 	}
@@ -207,7 +211,7 @@ func (w *weights) Tensor(name string) (tensor.Tensor, error) {
 	if !ok {
 		return tensor.Tensor{}, fmt.Errorf("checkpoint: %s: %s: %w", w.path, name, tensor.ErrMissing)
 	}
-	t, err := w.set.Tensor(r.name)
+	t, err := r.set.Tensor(r.name)
 	if err != nil {
 		return t, err
 	}

@@ -85,13 +85,12 @@ func ParseConfig(data []byte) (Config, error) {
 func InferConfig(src tensor.Source) (Config, error) {
 	c := defaults()
 	shape := func(name string, dim int) int { return tensor.Dim(src, name, dim) }
-	c.EncoderWidths, c.DecoderWidths = nil, nil
+	c.EncoderWidths = nil
 	for i := range levels {
 		encoder := fmt.Sprintf("encoder.down_blocks.%d.resnets.0.conv1.weight", i)
-		decoder := fmt.Sprintf("decoder.up_blocks.%d.resnets.0.conv1.weight", levels-1-i)
 		c.EncoderWidths = append(c.EncoderWidths, shape(encoder, 0))
-		c.DecoderWidths = append(c.DecoderWidths, shape(decoder, 0))
 	}
+	c.DecoderWidths = decoderWidths(src)
 	c.LayersPerBlock = 0
 	for shape(fmt.Sprintf("encoder.down_blocks.0.resnets.%d.conv1.weight", c.LayersPerBlock), 0) > 0 {
 		c.LayersPerBlock++
@@ -100,6 +99,38 @@ func InferConfig(src tensor.Source) (Config, error) {
 	c.MidAttention = shape("encoder.mid_block.attentions.0.to_q.weight", 0) > 0
 	c.QuantConv = shape("quant_conv.weight", 0) > 0
 	c.PostQuantConv = shape("post_quant_conv.weight", 0) > 0
+	return c, c.check()
+}
+
+// decoderWidths returns the widths of the decoder in src, from the highest resolution down as in config.json.
+func decoderWidths(src tensor.Source) (widths []int) {
+	for i := range levels {
+		widths = append(widths, tensor.Dim(src, decoderWidthName(i), 0))
+	}
+	return widths
+}
+
+// decoderWidthName returns the name of a weight with as many rows as the decoder has channels at the resolution that
+// DecoderWidths[i] is for.
+func decoderWidthName(i int) string {
+	return fmt.Sprintf("decoder.up_blocks.%d.resnets.0.conv1.weight", levels-1-i)
+}
+
+// WithDecoder returns c for the decoder of src, which c does not describe: its widths come from the shapes of its
+// weights. An error names the weight whose shape the autoencoder cannot have.
+func (c Config) WithDecoder(src tensor.Source) (Config, error) {
+	c.DecoderWidths = decoderWidths(src)
+	c.PostQuantConv = tensor.Dim(src, "post_quant_conv.weight", 0) > 0
+	for i, width := range c.DecoderWidths {
+		if width > 0 && width%c.Groups == 0 {
+			continue
+		}
+		t, err := src.Tensor(decoderWidthName(i))
+		if err != nil {
+			return c, fmt.Errorf("vae: %w", err)
+		}
+		return c, fmt.Errorf("vae: %s: shape %v, want a multiple of %d rows", t.Name, t.Shape, c.Groups)
+	}
 	return c, c.check()
 }
 

@@ -22,6 +22,14 @@ type VAE struct {
 	decoder decoder
 	// mean and std [token channels] normalise tokens: sqrt(bn.running_var + BatchNormEps) is std.
 	mean, std []float32
+	// watch, unless nil, is called with the activation after each part of Encode and Decode, for tests.
+	watch func(stage string, x featureMap)
+}
+
+func (v *VAE) at(p *pass, stage string) {
+	if v.watch != nil {
+		v.watch(stage, p.x)
+	}
 }
 
 type encoder struct {
@@ -137,7 +145,7 @@ func (v *VAE) Encode(ctx context.Context, dst backend.Matrix, pixels []float32, 
 	defer func() { b.Free(p.x.Matrix) }()
 	b.Upload(p.x.Matrix, pixels)
 	p.convolve(e.convIn, convOptions{})
-	for _, level := range e.levels {
+	for i, level := range e.levels {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -147,12 +155,15 @@ func (v *VAE) Encode(ctx context.Context, dst backend.Matrix, pixels []float32, 
 		if level.downsample != nil {
 			p.convolve(*level.downsample, convOptions{downsample: true})
 		}
+		v.at(p, fmt.Sprintf("encoder.down.%d", i))
 	}
 	p.mid(e.mid)
+	v.at(p, "encoder.mid")
 	p.convolve(e.convOut, convOptions{norm: &e.normOut})
 	if e.quant != nil {
 		p.convolve(*e.quant, convOptions{})
 	}
+	v.at(p, "quant_conv")
 
 	s := backend.NewScope(b)
 	defer s.Free()
@@ -185,8 +196,11 @@ func (v *VAE) Decode(
 	if d.postQuant != nil {
 		p.convolve(*d.postQuant, convOptions{})
 	}
+	v.at(p, "post_quant_conv")
 	p.convolve(d.convIn, convOptions{})
+	v.at(p, "decoder.conv_in")
 	p.mid(d.mid)
+	v.at(p, "decoder.mid")
 	progress(1, levels+1)
 	for i, level := range d.levels {
 		if err := ctx.Err(); err != nil {
@@ -198,6 +212,7 @@ func (v *VAE) Decode(
 		if level.upsample != nil {
 			p.convolve(*level.upsample, convOptions{upsample: true})
 		}
+		v.at(p, fmt.Sprintf("decoder.up.%d", i))
 		progress(i+2, levels+1)
 	}
 	p.convolve(d.convOut, convOptions{norm: &d.normOut})

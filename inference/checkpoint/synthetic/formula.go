@@ -38,7 +38,14 @@ func spread(name string, shape []int) (a, b float64) {
 		}
 		return false
 	}
+	taef2 := strings.HasPrefix(name, "taef2.")
 	switch {
+	case taef2 && is("decoder.layers.18.bias"):
+		return 0.5, 0.1
+	case taef2 && is("pool.1.weight"):
+		return 1, 0.25
+	case taef2 && len(shape) == 1:
+		return 0, 0.1
 	case is("running_mean"):
 		return 0, 0.3
 	case is("running_var"):
@@ -54,6 +61,10 @@ func spread(name string, shape []int) (a, b float64) {
 	}
 	gain := 1.0
 	switch {
+	case taef2 && is("decoder.layers.18.weight"):
+		gain = 0.2
+	case taef2 && is("conv.4.weight", "pool.3.weight"):
+		gain = 0.5
 	case is("decoder.conv_out.weight"):
 		gain = 0.9
 	case is("proj_out.weight"):
@@ -66,7 +77,10 @@ func spread(name string, shape []int) (a, b float64) {
 }
 
 // at returns the bfloat16 value with row-major index i.
-func (v values) at(i int) uint16 {
+func (v values) at(i int) uint16 { return tensor.F32ToBF16(v.float32(i)) }
+
+// float32 returns the value with row-major index i before it is rounded to a format of weights.
+func (v values) float32(i int) float32 {
 	z := v.key + uint64(i+1)*golden64
 	z ^= z >> 30
 	z *= 0xBF58476D1CE4E5B9
@@ -75,7 +89,7 @@ func (v values) at(i int) uint16 {
 	z ^= z >> 31
 	u := float64(z>>40)*0x1p-23 - 1
 	// The conversion to float64 forbids the compiler to fuse the product with the sum.
-	return tensor.F32ToBF16(float32(v.a + float64(v.b*u)))
+	return float32(v.a + float64(v.b*u))
 }
 
 // fill stores values in dst, little-endian, starting with the one whose row-major index is first.
@@ -85,6 +99,13 @@ type fill func(dst []byte, first int)
 func (v values) fill(dst []byte, first int) {
 	for i := range len(dst) / 2 {
 		binary.LittleEndian.PutUint16(dst[2*i:], v.at(first+i))
+	}
+}
+
+// fillF16 stores values as F16 in dst, little-endian, starting with the first.
+func (v values) fillF16(dst []byte) {
+	for i := range len(dst) / 2 {
+		binary.LittleEndian.PutUint16(dst[2*i:], tensor.F32ToF16(v.float32(i)))
 	}
 }
 
