@@ -170,7 +170,7 @@ func encode(w io.Writer, img image.Image, meta *Metadata) (err error) {
 		}
 	}
 	if o, ok := img.(*Original); ok {
-		chunks = append(o.pngDeclarations(meta == nil), chunks...)
+		chunks = append(o.pngDeclarations(), chunks...)
 	}
 	return writePNG(w, img, chunks)
 }

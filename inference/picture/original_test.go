@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
@@ -524,6 +525,50 @@ func TestMergedExifKeepsTheCaption(t *testing.T) {
 	}
 	if !bytes.Equal(block[8:len(photo)], photo[8:]) {
 		t.Error("the photo's bytes have moved")
+	}
+}
+
+// TestExifDoesNotGrow edits a photo again and again, in one format after the other: the Exif block does not grow, has
+// the settings of the last picture only, and keeps the photo's own words.
+func TestExifDoesNotGrow(t *testing.T) {
+	o, err := OpenOriginal(t.Context(), filepath.Join(originals, "turned-6-exif.jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := 0
+	for i, extension := range []string{".jpg", ".webp", ".jpg", ".png", ".jpg", ".png", ".webp", ".jpg"} {
+		meta := Metadata{Prompt: fmt.Sprintf("step %d of the fox", i), Seed: uint64(i), Steps: 4}
+		var file bytes.Buffer
+		if err := Encode(&file, o, meta, extension, 95); err != nil {
+			t.Fatal(err)
+		}
+		again, err := DecodeOriginal(t.Context(), file.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found, err := ReadMetadata(bytes.NewReader(file.Bytes())); err != nil || found.Seed != meta.Seed {
+			t.Errorf("%d, %s: seed %d, %v", i, extension, found.Seed, err)
+		}
+		block := again.carried.exif
+		e, ok := newExif(block)
+		if !ok || len(e.bytes(e.entry(e.first(), tagMake))) < 5 {
+			t.Fatalf("%d, %s: the photo's maker is gone", i, extension)
+		}
+		for old := range i {
+			if bytes.Contains(block, fmt.Appendf(nil, "step %d of the fox", old)) {
+				t.Errorf("%d, %s: the settings of step %d are still there", i, extension, old)
+			}
+		}
+		if extension == ".png" && bytes.Contains(block, []byte("fox")) {
+			t.Errorf("%d: eXIf has settings", i)
+		}
+		if i == 0 {
+			most = len(block) + 8
+		}
+		if len(block) > most {
+			t.Errorf("%d, %s: %d bytes, want at most %d", i, extension, len(block), most)
+		}
+		o = again
 	}
 }
 

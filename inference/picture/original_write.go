@@ -6,14 +6,16 @@ import (
 	"context"
 	"encoding/binary"
 	"image"
+	"maps"
+	"math"
 	"slices"
 )
 
 // What an Original adds to a file of each format: its declarations of colours and its Exif block.
 
-// pngDeclarations returns the chunks of a PNG file that declare the colours, and the Exif block, of an Original. A bare
-// one has no settings in its Exif block.
-func (o *Original) pngDeclarations(bare bool) (chunks []byte) {
+// pngDeclarations returns the chunks of a PNG file that declare the colours, and the Exif block, of an Original: without
+// the settings of the picture that it was made from, as its own have chunks of their own.
+func (o *Original) pngDeclarations() (chunks []byte) {
 	profile := o.carried.icc
 	if o.Format != "PNG" {
 		profile = o.profileToWrite() // also beside code points, which few programs read
@@ -32,10 +34,7 @@ func (o *Original) pngDeclarations(bare bool) (chunks []byte) {
 		}
 	}
 	if exif := o.carried.exif; exif != nil {
-		if bare {
-			exif = withoutSettings(exif)
-		}
-		chunks = appendChunk(chunks, "eXIf", exif)
+		chunks = appendChunk(chunks, "eXIf", photoExif(exif))
 	}
 	return chunks
 }
@@ -120,7 +119,7 @@ func exifFor(m *Metadata, img image.Image, limit int) ([]byte, error) {
 		if !ok || o.carried.exif == nil || len(o.carried.exif) > limit {
 			return nil, nil
 		}
-		return withoutSettings(o.carried.exif), nil
+		return photoExif(o.carried.exif), nil
 	}
 	if !ok || o.carried.exif == nil {
 		return m.exif(limit)
@@ -181,10 +180,9 @@ func isParameters(comment string) bool {
 // which the photo was made, are overwritten: they are not the photo's own words.
 func mergeExif(photo, description, software, comment []byte) []byte {
 	e, _ := newExif(withoutSettings(photo))
-	root := e.entries(e.first())
-	below := e.entries(e.integer(e.entry(e.first(), tagExifDirectory)))
+	root, below, _ := e.dropSettings()
 	place := uint16(tagImageDescription)
-	if text := bytes.Trim(e.bytes(e.entry(e.first(), tagImageDescription)), "\x00 "); len(text) > 0 {
+	if text := bytes.Trim(e.bytes(root[tagImageDescription]), "\x00 "); len(text) > 0 {
 		place = tagDocumentName
 	}
 	e.put(root, exifEntry{place, typeASCII, description})
@@ -192,6 +190,96 @@ func mergeExif(photo, description, software, comment []byte) []byte {
 	if found := below[tagUserComment]; comment != nil && (found == nil || userComment(e.bytes(found)) == "") {
 		e.put(below, exifEntry{tagUserComment, typeUndefined, comment})
 	}
+	e.layBoth(root, below)
+	return e.block
+}
+
+// photoExif is withoutSettings, and removes what Kleinbild has appended to the block.
+func photoExif(block []byte) []byte {
+	block = withoutSettings(block)
+	e, ok := newExif(block)
+	if !ok {
+		return block
+	}
+	root, below, cut := e.dropSettings()
+	if !cut {
+		return block
+	}
+	e.layBoth(root, below)
+	return e.block
+}
+
+// dropSettings returns the entries of the first directory, and of the one below it. If values that withoutSettings has
+// cleared lie behind all that belongs to the photo, where mergeExif appends them, it drops them and cuts the block
+// there, with the directories that mergeExif has written: else the block would grow with each picture that is made from
+// the one before.
+func (e *exifReader) dropSettings() (root, below map[uint16][]byte, cut bool) {
+	root = e.entries(e.first())
+	below = e.entries(e.integer(root[tagExifDirectory]))
+	at := e.laidAt()
+	allRoot, allBelow := maps.Clone(root), maps.Clone(below)
+	for _, list := range []map[uint16][]byte{root, below} {
+		for _, tag := range []uint16{tagDocumentName, tagImageDescription, tagSoftware, tagUserComment} {
+			value := e.bytes(list[tag])
+			if len(value) > 4 && len(bytes.Trim(value, "\x00")) == 0 {
+				at = min(at, int(e.order.Uint32(list[tag][8:])))
+				delete(list, tag)
+			}
+		}
+	}
+	if at == len(e.block) {
+		return allRoot, allBelow, false
+	}
+	gps := e.integer(root[tagGPSDirectory])
+	inner := e.integer(below[tagInteroperabilityDirectory])
+	for _, list := range []map[uint16][]byte{root, below, e.entries(gps), e.entries(inner)} {
+		for _, entry := range list {
+			if e.end(entry) > uint64(at) {
+				return allRoot, allBelow, false // it belongs to the photo
+			}
+		}
+	}
+	if int(max(gps, inner)) >= at {
+		return allRoot, allBelow, false
+	}
+	e.block = e.block[:at]
+	return root, below, true
+}
+
+// laidAt returns where layBoth has laid the directories at the end of the block, or the block's length if it has not.
+func (e *exifReader) laidAt() int {
+	end := func(directory uint32) int {
+		if directory == 0 || uint64(directory)+2 > uint64(len(e.block)) {
+			return 0
+		}
+		return int(directory) + 2 + 12*int(e.order.Uint16(e.block[directory:])) + 4
+	}
+	first := e.first()
+	if end(first) != len(e.block) {
+		return len(e.block)
+	}
+	if below := e.integer(e.entry(first, tagExifDirectory)); below < first && end(below)/2 == int(first)/2 {
+		return int(below)
+	}
+	return int(first)
+}
+
+// end returns where the value of an entry ends in the block, 0 if it lies in the entry itself. A value of a kind that
+// is not known may lie anywhere.
+func (e *exifReader) end(entry []byte) uint64 {
+	sizes := [...]uint64{0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4} // of TIFF's kinds, in bytes
+	kind := e.order.Uint16(entry[2:])
+	if kind == 0 || int(kind) >= len(sizes) {
+		return math.MaxUint64
+	}
+	if length := sizes[kind] * uint64(e.order.Uint32(entry[4:])); length > 4 {
+		return uint64(e.order.Uint32(entry[8:])) + length
+	}
+	return 0
+}
+
+// layBoth appends both directories to the block, whose first directory they are then.
+func (e *exifReader) layBoth(root, below map[uint16][]byte) {
 	if len(below) > 0 {
 		at := make([]byte, 4)
 		e.order.PutUint32(at, e.lay(below))
@@ -199,7 +287,6 @@ func mergeExif(photo, description, software, comment []byte) []byte {
 	}
 	first := e.lay(root) // it may move the block
 	e.order.PutUint32(e.block[4:], first)
-	return e.block
 }
 
 // entries returns the 12 bytes of each entry of a directory, by tag.
