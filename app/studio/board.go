@@ -35,7 +35,8 @@ const (
 
 // check says what is wrong with a board, which may come from a file that holds anything.
 func (b *Board) check() error {
-	if min(b.Size.Width, b.Size.Height) < picture.MinSide || b.Size.Width > mostLayer || b.Size.Height > mostLayer {
+	if min(b.Size.Width, b.Size.Height) < picture.MinSide || b.Size.Width > mostLayer || b.Size.Height > mostLayer ||
+		b.Size.Width*b.Size.Height > picture.MaxPixels {
 		return fmt.Errorf("studio: a board of %v pixels", b.Size)
 	}
 	if _, err := GroundColour(b.Ground); err != nil {
@@ -114,6 +115,14 @@ func (b *Board) Adds(l Layer, above int) (*Board, int) {
 		l.ID = max(l.ID, o.ID+1)
 	}
 	l.Picture.Ref = nil
+	if inner := l.Picture.Board; inner != nil {
+		// What its pictures were composed of is left out: copies in copies would double a desk with each composition.
+		layers := slices.Clone(inner.Layers)
+		for i := range layers {
+			layers[i].Picture.Board = nil
+		}
+		l.Picture.Board = inner.with(layers)
+	}
 	at := min(above+1, len(b.Layers))
 	return b.with(slices.Insert(slices.Clone(b.Layers), at, l)), l.ID
 }

@@ -142,10 +142,8 @@ func (s *Store) keepCut(cut *paint.Mask) (digest string, err error) {
 // maxCuts bounds the cut-outs whose digest is remembered: those of some boards.
 const maxCuts = 4 * MaxLayers
 
-// boardFiles adds the digests of the stored files that the boards of a desk need.
+// boardFiles adds the digests of the stored files that the boards of a desk need. A cut-out without a file gets one.
 func (s *Store) boardFiles(d Desk, named map[string]bool) {
-	s.cutsMu.Lock()
-	defer s.cutsMu.Unlock()
 	for _, b := range d.boards() {
 		for _, l := range b.Layers {
 			if l.Picture.Path == "" {
@@ -153,7 +151,9 @@ func (s *Store) boardFiles(d Desk, named map[string]bool) {
 			}
 			named[l.Cut.Digest] = true
 			if l.Cut.Painted != nil {
-				named[s.cuts[l.Cut.Painted]] = true
+				if digest, err := s.keepCut(l.Cut.Painted); err == nil {
+					named[digest] = true
+				}
 			}
 		}
 	}
@@ -177,4 +177,7 @@ func (r *Reader) Compose(file []byte, b *Board) {
 	slot := Slot{Digest: Digest(file), Board: b}
 	r.pasted[slot] = r.pastedFile(file)
 	r.desk.Choose(func(d *Desk) { d.UseBoard(slot.Digest, b) })
+	if r.desk.Desk().Slots[0].Ref != nil { // it was this picture already, and has been read
+		delete(r.pasted, slot)
+	}
 }

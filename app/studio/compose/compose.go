@@ -17,7 +17,7 @@ import (
 type Layer struct {
 	Picture *picture.Original
 	// At is where the picture lies, in pixels of the canvas; what lies beyond the canvas is not seen. The picture is
-	// scaled to it as Pillow's Lanczos does. At its own size its levels are used as they are.
+	// scaled to it as Pillow's Lanczos does. At its own size the levels of an sRGB picture are used as they are.
 	At image.Rectangle
 	// Cut is as large as the picture: nothing is left of it where the level is 255. nil cuts nothing out.
 	Cut *paint.Mask
