@@ -40,10 +40,12 @@ func (m *boardMode) onBoard(pos *fyne.Position) *image.Point {
 func (m *boardMode) take(items []string, pos *fyne.Position) {
 	m.Loop.Background(func() func() {
 		files, _, complaint := sift(items, true)
+		files, adapters := splitLoRAs(files)
 		return func() {
 			if complaint != "" {
 				m.notice.Say(complaint)
 			}
+			m.host.addLoRAs(adapters)
 			m.add(files, pos)
 		}
 	})
@@ -68,6 +70,9 @@ func (m *boardMode) paste(file []byte) {
 	})
 }
 
+// fewPictures is how many pictures are read without a word about it.
+const fewPictures = 3
+
 // placedPicture is a picture that was read for the board.
 type placedPicture struct {
 	slot studio.Slot
@@ -85,6 +90,9 @@ func (m *boardMode) addSlots(slots []studio.Slot, middle *image.Point) {
 	if room := studio.MaxLayers - len(d.Board.Layers); len(slots) > room {
 		m.notice.Say(fmt.Sprintf("A board has %d pictures at most: %d found no room.", studio.MaxLayers, len(slots)-room))
 		slots = slots[:room]
+	}
+	if len(slots) > fewPictures {
+		m.notice.Say(fmt.Sprintf("%s are read for the board: a moment.", pictureCount(len(slots))))
 	}
 	ctx, store := m.Loop.Closing, m.Keeper.Store()
 	m.Loop.Background(func() func() {
@@ -194,7 +202,7 @@ func (m *boardMode) lay(do func(*studio.Board) *studio.Board) {
 // fill makes the picture that is chosen as large as the board has room for.
 func (m *boardMode) fill() {
 	b := m.board
-	m.change(func(l *studio.Layer) { l.At = b.Filling(picture.Size{Width: l.At.Dx(), Height: l.At.Dy()}) })
+	m.change(func(l *studio.Layer) { l.At = b.Filling(l.Size) })
 }
 
 // ownSize gives the picture that is chosen its own size, around its middle.

@@ -41,8 +41,10 @@ type boardHost interface {
 	maskHost
 	pickPictures(chosen func(paths []string))
 	shownFile() (file studio.Slot, size picture.Size) // of the finished picture on show; without a path if it has none
-	toPrompt()                                        // goes to the prompt
-	boardChanged()                                    // the mode has other tools now
+	addLoRAs(paths []string)
+	toPrompt()         // goes to the prompt
+	boardUsed(ok bool) // the board became image 1, or did not
+	boardChanged()     // the mode has other tools now
 }
 
 func newBoardMode(c common, view *ui.PictureView, host boardHost) *boardMode {
@@ -212,6 +214,7 @@ func (m *boardMode) back() bool {
 		return false
 	case m.using != nil:
 		m.stopUse()
+		m.host.boardUsed(false)
 	case m.cutting:
 		m.endCut()
 	default:
@@ -267,7 +270,7 @@ func (m *boardMode) rules() {
 	rules.Pull = image.Rect(0, 0, m.board.Size.Width, m.board.Size.Height)
 	rules.Allows = l.Fits
 	if rules.Ratio = 0; ok {
-		rules.Ratio = float64(l.At.Dx()) / float64(l.At.Dy())
+		rules.Ratio = float64(l.Size.Width) / float64(l.Size.Height)
 	}
 }
 

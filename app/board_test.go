@@ -318,6 +318,30 @@ func TestBoardIsImage1(t *testing.T) {
 		t.Error("Escape does not end the composition")
 	}
 	b.wantNames("red.png", "blue.png")
+	// Generate waits for it.
+	b.engine.info.NativeSize = 128
+	b.prompt.setText("a house")
+	m.use()
+	b.generate()
+	b.until("a picture is made", func() bool { return len(b.engine.made()) == 1 && b.Maker.Run() == nil })
+	if got := b.engine.made()[0].References()[0].FileSHA256; got != image1.Digest {
+		t.Error("the picture was made of another image 1")
+	}
+}
+
+// TestShapeSurvivesSizes: a picture that was made very small and large again has its own shape.
+func TestShapeSurvivesSizes(t *testing.T) {
+	at, size := image.Rect(0, 0, 1203, 801), picture.Size{Width: 1203, Height: 801}
+	small := scaled(at, size, -80)
+	if small.Dx() > 40 {
+		t.Fatalf("made small: %v", small)
+	}
+	for small.Dx() < 1200 {
+		small = scaled(small, size, 1)
+	}
+	if want := small.Dx() * 801 / 1203; small.Dy() < want || small.Dy() > want+1 {
+		t.Errorf("large again: %v, want a height of %d", small.Size(), want)
+	}
 }
 
 // TestEmptyBoardIsPainted: what a board leaves empty is painted, if the user says so.

@@ -18,6 +18,7 @@ func (m *boardMode) inUse() bool {
 func (m *boardMode) use() {
 	if m.using != nil {
 		m.stopUse()
+		m.host.boardUsed(false)
 		return
 	}
 	m.endTurning()
@@ -38,9 +39,10 @@ func (m *boardMode) use() {
 			m.stopUse()
 			if err != nil {
 				m.notice.fail(err)
-				return
+			} else {
+				m.used(file, b)
 			}
-			m.used(file, b)
+			m.host.boardUsed(err == nil)
 		}
 	})
 }

@@ -42,7 +42,7 @@ func (s *session) generate() {
 		return
 	}
 	s.mask.layer.release() // a stroke under way counts
-	if s.Desk.Desk().Reading() || s.mask.working() {
+	if s.Desk.Desk().Reading() || s.mask.working() || s.board.using != nil {
 		s.waiting = true
 		s.prompt.refresh()
 		return
@@ -76,7 +76,7 @@ func (s *session) slotRead(ok bool) {
 	switch {
 	case !ok:
 		s.waiting = false
-	case s.waiting && !s.Desk.Desk().Reading() && !s.mask.working():
+	case s.waiting && !s.Desk.Desk().Reading() && !s.mask.working() && s.board.using == nil:
 		s.generate()
 	}
 }

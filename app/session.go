@@ -211,6 +211,12 @@ func (s *session) shownFile() (file studio.Slot, size picture.Size) {
 	return file, picture.Size{Width: shown.Image.Rect.Dx(), Height: shown.Image.Rect.Dy()}
 }
 
+// boardUsed goes on with a Generate that waits for the board to become image 1, or gives it up.
+func (s *session) boardUsed(ok bool) {
+	s.slotRead(ok)
+	s.prompt.refresh()
+}
+
 // toPrompt goes to the prompt.
 func (s *session) toPrompt() { s.focus(s.prompt.entry) }
 

@@ -440,6 +440,7 @@ var pictures = []struct {
 	{"board", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"board", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"board", fyne.NewSize(800, 600), ui.ThemeDark, 2},
+	{"board", fyne.NewSize(2560, 1440), ui.ThemeLight, 1},
 	{"board-cut", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"board-cut", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 	{"board-empty", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
