@@ -3,6 +3,7 @@ package kernels
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/kleinbild/kleinbild/kernels/cu"
 )
@@ -22,20 +23,26 @@ var OpGEMM = define(Operation{
 	Families: []Family{gemmFamily, normFamily},
 	Fits:     fitsProduct,
 	Operands: func(s Shape) []Operand {
-		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}, {s.Cols, s.Depth, BF16}}
+		return append([]Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}}, s.weights(1)...)
 	},
 	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
-		return q.GEMM(m[0], m[1], m[2], Epilogue{}, v)
+		e := Epilogue{}
+		if s.Beside > 0 {
+			e.Beside = m[3]
+		}
+		return q.GEMM(m[0], m[1], m[2], e, v)
 	},
-	FLOP:   productFLOP,
-	Trials: []Shape{{Operation: gemm, Rows: 200, Cols: 264, Depth: 136}},
+	FLOP: productFLOP,
+	Trials: []Shape{
+		{Operation: gemm, Rows: 200, Cols: 264, Depth: 136}, {Operation: gemm, Rows: 70, Cols: 136, Depth: 88, Beside: 24},
+	},
 })
 
 // OpSiLU is silu(a·bᵀ).
 var OpSiLU = define(Operation{
 	Name:     silu,
 	Families: []Family{gemmFamily},
-	Fits:     fitsProduct,
+	Fits:     func(s Shape) bool { return s.Beside == 0 && fitsProduct(s) },
 	Operands: func(s Shape) []Operand {
 		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}, {s.Cols, s.Depth, BF16}}
 	},
@@ -51,7 +58,7 @@ var OpSiLU = define(Operation{
 var OpGEMMQKNormRoPE = define(Operation{
 	Name:     gemmQKNormRoPE,
 	Families: []Family{gemmFamily, normFamily},
-	Fits:     func(s Shape) bool { return fitsProduct(s) && s.Cols%headCols == 0 },
+	Fits:     func(s Shape) bool { return s.Beside == 0 && fitsProduct(s) && s.Cols%headCols == 0 },
 	Operands: func(s Shape) []Operand {
 		return []Operand{
 			{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}, {s.Cols, s.Depth, BF16}, {1, headCols, BF16},
@@ -72,18 +79,35 @@ var OpSwiGLU = define(Operation{
 	Families: []Family{gemmFamily},
 	Fits:     fitsProduct,
 	Operands: func(s Shape) []Operand {
-		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}, {s.Cols, s.Depth, BF16}, {s.Cols, s.Depth, BF16}}
+		return append([]Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, BF16}}, s.weights(2)...)
 	},
 	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		if s.Beside > 0 {
+			return q.SwiGLUBeside(m[0], m[1], m[2], m[3], m[4], m[5], v)
+		}
 		return q.SwiGLU(m[0], m[1], m[2], m[3], v)
 	},
-	FLOP:   func(s Shape) float64 { return 2 * productFLOP(s) },
-	Trials: []Shape{{Operation: swiglu, Rows: 70, Cols: 136, Depth: 136}},
+	FLOP: func(s Shape) float64 { return 2 * productFLOP(s) },
+	Trials: []Shape{
+		{Operation: swiglu, Rows: 70, Cols: 136, Depth: 136}, {Operation: swiglu, Rows: 70, Cols: 72, Depth: 88, Beside: 24},
+	},
 })
 
 const gemmFamily Family = "gemm"
 
-func fitsProduct(s Shape) bool { return s.Depth > 0 && s.Depth%8 == 0 && s.Cols%8 == 0 }
+func fitsProduct(s Shape) bool {
+	own := s.Depth - s.Beside
+	return own > 0 && s.Depth%8 == 0 && s.Cols%8 == 0 && (s.Beside == 0 || own%BesideMultiple == 0)
+}
+
+// weights are n weights of a product, and behind them the matrices beside them, if there are any.
+func (s Shape) weights(n int) []Operand {
+	all := slices.Repeat([]Operand{{s.Cols, s.Depth - s.Beside, BF16}}, n)
+	if s.Beside > 0 {
+		all = append(all, slices.Repeat([]Operand{{s.Cols, s.Beside, BF16}}, n)...)
+	}
+	return all
+}
 
 func productFLOP(s Shape) float64 { return 2 * float64(s.Rows) * float64(s.Cols) * float64(s.Depth) }
 

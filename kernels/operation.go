@@ -141,6 +141,8 @@ type Shape struct {
 	Heads, KVHeads int        `json:",omitempty"`
 	Causal         bool       `json:",omitempty"`
 	Conv           ConvParams `json:",omitzero"`
+	// Beside is how many of the Depth columns of a product's weights are in another matrix: see Epilogue.Beside.
+	Beside int `json:",omitempty"`
 	// Format is that of the weight which widen reads.
 	Format Format `json:",omitempty"`
 }
@@ -175,7 +177,9 @@ func (s Shape) Check() error {
 		return fmt.Errorf("kernels: shape of operation %q, want one of %v", s.Operation, operationNames())
 	}
 	ok := s.Rows > 0 && s.Cols > 0
-	for _, n := range []int{s.Rows, s.Cols, s.Depth, s.Heads, s.KVHeads, s.Conv.Height, s.Conv.Width, s.Conv.Kernel} {
+	for _, n := range []int{
+		s.Rows, s.Cols, s.Depth, s.Beside, s.Heads, s.KVHeads, s.Conv.Height, s.Conv.Width, s.Conv.Kernel,
+	} {
 		ok = ok && n >= 0 && n < maxElements
 	}
 	if ok = ok && o.Fits(s); ok {
