@@ -8,6 +8,7 @@ const (
 	addScaled                = "add_scaled"
 	lerp                     = "lerp"
 	siluMul                  = "silu_mul"
+	relu                     = "relu"
 	affine                   = "affine"
 	patchify                 = "patchify"
 	unpatchify               = "unpatchify"
@@ -53,6 +54,16 @@ var OpSiLUMul = define(Operation{
 	Operands: threeAlike,
 	Launch:   func(q *Queue, _ Shape, m []Matrix, _ Variant) error { return q.SiLUMul(m[0], m[1], m[2]) },
 	Trials:   []Shape{{Operation: siluMul, Rows: 37, Cols: 48}},
+})
+
+// OpReLU is dst = max(x, 0).
+var OpReLU = define(Operation{
+	Name:     relu,
+	Families: []Family{elementwiseFamily},
+	Fits:     fitsRows,
+	Operands: func(s Shape) []Operand { return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}} },
+	Launch:   func(q *Queue, _ Shape, m []Matrix, _ Variant) error { return q.ReLU(m[0], m[1]) },
+	Trials:   []Shape{{Operation: relu, Rows: 37, Cols: 48}},
 })
 
 // OpAffine is dst = x ⊙ scale + shift with the rows scale and shift.
@@ -125,6 +136,16 @@ func (q *Queue) Copy(dst, x Matrix) error {
 	p := copyParams{dst: dst, x: x, rows: dst.Rows, cols: dst.Cols}
 	k := pick(copyOperation, aligned(dst, x))
 	return q.launchCopy(k, p, chunkGrid(k, dst), 1)
+}
+
+// ReLU computes dst = max(x, 0); dst may be x.
+func (q *Queue) ReLU(dst, x Matrix) error {
+	if err := sameShape(relu, dst, x); err != nil {
+		return err
+	}
+	p := reluParams{dst: dst, x: x, rows: dst.Rows, cols: dst.Cols}
+	k := pick(relu, aligned(dst, x))
+	return q.launchRelu(k, p, chunkGrid(k, dst), 1)
 }
 
 // AddScaled computes dst = a + s·b, a step of Euler's method; dst may be a or b.

@@ -43,6 +43,7 @@ func TestElementwise(t *testing.T) {
 			"silu mul", func(i, j int) float64 { return siluOf(a[i][j]) * b[i][j] },
 			func(dst Matrix) error { return h.SiLUMul(dst, x, y) },
 		)
+		run("relu", func(i, j int) float64 { return max(a[i][j], 0) }, func(dst Matrix) error { return h.ReLU(dst, x) })
 		affine := func(i, j int) float64 { return a[i][j]*scale[0][j] + shift[0][j] }
 		run(
 			"affine", affine,

@@ -265,6 +265,23 @@ func (q *Queue) launchSiLUMul(k *kernel, p siluMulParams, gridX, gridY int) erro
 	return q.launch(k, gridX, gridY)
 }
 
+// reluParams are the parameters of relu, relu_any.
+type reluParams struct {
+	dst  Matrix
+	x    Matrix
+	rows int
+	cols int
+}
+
+func (q *Queue) launchRelu(k *kernel, p reluParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	packMatrix(a, p.dst)
+	packMatrix(a, p.x)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	return q.launch(k, gridX, gridY)
+}
+
 // affineParams are the parameters of affine, affine_any.
 type affineParams struct {
 	dst      Matrix

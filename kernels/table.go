@@ -89,6 +89,8 @@ var compiled = []kernel{
 	{name: "lerp_any", group: "lerp", family: "elementwise", target: SM80, takes: unaligned, threads: 256, blocks: 1},
 	{name: "silu_mul", group: "silu_mul", family: "elementwise", target: SM80, takes: strict, threads: 256, blocks: 1},
 	{name: "silu_mul_any", group: "silu_mul", family: "elementwise", target: SM80, takes: unaligned, threads: 256, blocks: 1},
+	{name: "relu", group: "relu", family: "elementwise", target: SM80, takes: strict, threads: 256, blocks: 1},
+	{name: "relu_any", group: "relu", family: "elementwise", target: SM80, takes: unaligned, threads: 256, blocks: 1},
 	{name: "affine", group: "affine", family: "elementwise", target: SM80, takes: strict, threads: 256, blocks: 1},
 	{name: "affine_any", group: "affine", family: "elementwise", target: SM80, takes: unaligned, threads: 256, blocks: 1},
 	{name: "patchify", group: "patchify", family: "elementwise", target: SM80, takes: strict, threads: 256, blocks: 1},

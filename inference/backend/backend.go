@@ -85,6 +85,8 @@ type Backend interface {
 
 	// SiLUMul computes dst = silu(x) ⊙ y, all [m, n]. dst may be x or y.
 	SiLUMul(dst, x, y Matrix)
+	// ReLU computes dst = max(x, 0), both [m, n]. dst may be x. NaN stays NaN.
+	ReLU(dst, x Matrix)
 	// QKNormRoPE normalises and rotates the heads of x, [m, p.Cols], in place, as the field of Epilogue does.
 	QKNormRoPE(x Matrix, p QKNormRoPE)
 	// TransposeRows transposes the matrix [a, n/a] that each row of x [m, n] holds: dst[i, l·a + j] = x[i, j·n/a + l]. dst

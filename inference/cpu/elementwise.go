@@ -44,6 +44,19 @@ func (b *Backend) SiLUMul(dst, x, y backend.Matrix) {
 	b.combine("SiLUMul", dst, x, y, simd.SiLUMul)
 }
 
+// ReLU computes dst = max(x, 0).
+func (b *Backend) ReLU(dst, x backend.Matrix) {
+	mustMatch("ReLU", dst, x)
+	b.mapRows(dst, x, func(_ int, out, in []float32) {
+		for i, v := range in {
+			if v < 0 {
+				v = 0
+			}
+			out[i] = v
+		}
+	})
+}
+
 // TransposeRows transposes the matrix of a rows that each row of x holds.
 func (b *Backend) TransposeRows(dst, x backend.Matrix, a int) {
 	mustMatch("TransposeRows", dst, x)

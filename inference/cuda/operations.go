@@ -77,6 +77,11 @@ func (b *Backend) SiLUMul(dst, x, y backend.Matrix) {
 	})
 }
 
+// ReLU computes dst = max(x, 0).
+func (b *Backend) ReLU(dst, x backend.Matrix) {
+	b.issue("relu", kernels.OpReLU, func(q *kernels.Queue) error { return q.ReLU(view(dst), view(x)) })
+}
+
 // QKNormRoPE normalises and rotates the heads of x in place.
 func (b *Backend) QKNormRoPE(x backend.Matrix, p backend.QKNormRoPE) {
 	b.issue("qk_norm_rope", kernels.OpQKNormRoPE, func(q *kernels.Queue) error {

@@ -2,7 +2,7 @@
 //
 //   copy        y = x
 //   add_scaled  y = a + s·b               lerp     y = a + s·(b − a)
-//   silu_mul    y = silu(a) ⊙ b
+//   silu_mul    y = silu(a) ⊙ b          relu     y = max(x, 0)
 //   affine      y = x ⊙ scale + shift with rows scale and shift, or SiLU of that
 //   patchify    y[py·w/2 + px, c·4 + dy·2 + dx] = x[(2·py + dy)·w + 2·px + dx, c]; unpatchify is the inverse
 //   transpose_rows  y[i, l·a + j] = x[i, j·b + l] for rows of a·b columns
@@ -61,6 +61,13 @@ template <bool ALIGNED> DEV void silu_mul_body(Mat dst, Mat a, Mat b, int rows, 
     for (int i = 0; i < 8; i++) y[i] = silu(y[i]) * q[i];
   });
 }
+template <bool ALIGNED> DEV void relu_body(Mat dst, Mat x, int rows, int cols) {
+  each8<ALIGNED>(dst, rows, cols, [&](float(&y)[8], i64 row, int col) {
+    load8<ALIGNED>(y, x, row, col, cols);
+    UNROLL
+    for (float &v : y) v = v < 0.0f ? 0.0f : v; // NaN stays
+  });
+}
 template <bool ALIGNED> DEV void affine_body(Mat dst, Mat x, Mat scale, Mat shift, int rows, int cols, int with_silu) {
   each8<ALIGNED>(dst, rows, cols, [&](float(&y)[8], i64 row, int col) {
     float p[8], q[8];
@@ -84,6 +91,7 @@ BOTH(copy, (PLAIN(dst), PLAIN(x), int rows, int cols), MAT(dst), MAT(x), rows, c
 BOTH(add_scaled, (PLAIN(dst), PLAIN(a), PLAIN(b), int rows, int cols, float s), MAT(dst), MAT(a), MAT(b), rows, cols, s)
 BOTH(lerp, (PLAIN(dst), PLAIN(a), PLAIN(b), int rows, int cols, float s), MAT(dst), MAT(a), MAT(b), rows, cols, s)
 BOTH(silu_mul, (PLAIN(dst), PLAIN(a), PLAIN(b), int rows, int cols), MAT(dst), MAT(a), MAT(b), rows, cols)
+BOTH(relu, (PLAIN(dst), PLAIN(x), int rows, int cols), MAT(dst), MAT(x), rows, cols)
 BOTH(affine, (PLAIN(dst), PLAIN(x), PLAIN(scale), PLAIN(shift), int rows, int cols, int with_silu),
      MAT(dst), MAT(x), MAT(scale), MAT(shift), rows, cols, with_silu)
 

@@ -345,22 +345,24 @@ WIDEN_SCALED(int8, 1, 1)
 WIDEN_SCALED(e2m1, 2, 1)
 WIDEN_SCALED(e2m1_low, 2, 1)
 
-// butterfly multiplies four values by the matrix of four rows, in the order of tensor.Rotate.
-OP void butterfly(float &a, float &b, float &c, float &d) {
-  const float sum = a + b + c + d, first = a;
+// butterfly multiplies four values by the matrix of four rows, in the order of tensor.Rotate: CROSSED is that of the
+// stage whose values are 4 places apart.
+template <bool CROSSED> OP void butterfly(float &a, float &b, float &c, float &d) {
+  const float sum = CROSSED ? (a + c) + (b + d) : (a + b) + (c + d), first = a;
   a = sum - 2 * d, d = sum - 2 * first;
   const float second = b;
   b = sum - 2 * c, c = sum - 2 * second;
 }
-// butterflies multiplies 16 values by one or both of the stages of four, whose values are 1 and 4 places apart.
-OP void butterflies(float (&v)[16], bool near, bool far) {
+// butterflies multiplies 16 values by one or both of the stages of four, whose values are 1 and 4 places apart, or, if
+// CROSSED is not set, 16 and 64 places.
+template <bool CROSSED> OP void butterflies(float (&v)[16], bool near, bool far) {
   if (near) {
     UNROLL
-    for (int i = 0; i < 16; i += 4) butterfly(v[i], v[i + 1], v[i + 2], v[i + 3]);
+    for (int i = 0; i < 16; i += 4) butterfly<false>(v[i], v[i + 1], v[i + 2], v[i + 3]);
   }
   if (far) {
     UNROLL
-    for (int i = 0; i < 4; i++) butterfly(v[i], v[i + 4], v[i + 8], v[i + 12]);
+    for (int i = 0; i < 4; i++) butterfly<CROSSED>(v[i], v[i + 4], v[i + 8], v[i + 12]);
   }
 }
 
@@ -382,14 +384,14 @@ template <bool ALIGNED> DEV void rotate_body(Mat dst, Mat x, int cols, int group
     UNROLL
     for (int j = 0; j < 8; j++) v[i * 8 + j] = part[j];
   }
-  butterflies(v, true, group > 4);
+  butterflies<true>(v, true, group > 4);
   UNROLL
   for (int i = 0; i < 16; i++) shared[TID * 17 + i] = v[i];
   barrier();
   const int base = TID / 16 * 256 + TID % 16;
   UNROLL
   for (int i = 0; i < 16; i++) v[i] = shared[TID / 16 * 272 + TID % 16 + i * 17];
-  butterflies(v, group > 16, group > 64);
+  butterflies<false>(v, group > 16, group > 64);
   UNROLL
   for (int i = 0; i < 16; i++)
     if (from + base + i * 16 < cols) store1(v[i] * norm, dst, row, from + base + i * 16);

@@ -50,6 +50,13 @@ func testElementwise(h *harness) {
 		run("SiLUMul", func(i, j int) float64 { return silu(a[i][j]) * b[i][j] }, func(dst backend.Matrix) {
 			h.b.SiLUMul(dst, x.Matrix, y.Matrix)
 		})
+		run("ReLU", func(i, j int) float64 { return max(a[i][j], 0) }, func(dst backend.Matrix) {
+			h.b.ReLU(dst, x.Matrix)
+		})
+		positive := h.upload(a)
+		h.b.ReLU(positive.Matrix, positive.Matrix)
+		h.check(fmt.Sprint("ReLU in place ", s), positive,
+			each(s.rows, s.cols, func(i, j int) float64 { return max(a[i][j], 0) }))
 		product := h.upload(a)
 		h.b.SiLUMul(product.Matrix, product.Matrix, y.Matrix)
 		h.check(fmt.Sprint("SiLUMul in place ", s), product,
