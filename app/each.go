@@ -36,8 +36,9 @@ func (s *session) offerEach(files []string) {
 	s.notice.Ask(text, actions...)
 }
 
-// editEach puts the files into the queue, each to be edited as the desk says.
+// editEach puts the files into the queue, each to be edited as the desk says. It waits for adapters that are being read.
 func (s *session) editEach(files []string) {
+	s.waiting, s.waitingFor = false, nil
 	s.view.refresh()
 	if s.Model.Engine() == nil && !s.Model.Opening() {
 		s.notice.Say("There is no model to make pictures with yet.")
@@ -56,9 +57,9 @@ func (s *session) editEach(files []string) {
 		s.notice.fail(err)
 		s.lora.unfold()
 		return
-	case wait:
-		s.offerEach(files)
-		s.notice.Say("A LoRA is still being read: try again in a moment.")
+	case wait: // slotRead goes on
+		s.waiting, s.waitingFor = true, files
+		s.prompt.refresh()
 		return
 	}
 	batches, err := s.NextEach(files)

@@ -5,11 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
@@ -61,6 +63,38 @@ func TestEach(t *testing.T) {
 	}
 	b.wantSaid("1 of 5 files failed: photo-3.png.")
 	b.wantNames() // the desk is as it was
+}
+
+// TestEachWaitsForLoRAs: one instruction over several files waits for an adapter that is being read, until Escape.
+func TestEachWaitsForLoRAs(t *testing.T) {
+	b := newBench(t, usual, withLoRAs)
+	_, paths := b.photos(3)
+	b.prompt.setText("make it winter")
+	hold := make(chan struct{})
+	release := sync.OnceFunc(func() { close(hold) })
+	defer release() // the window's goroutines end before the test does
+	b.loras().hold = hold
+	b.Desk.Choose(func(d *studio.Desk) {
+		d.AddLoRA(studio.LoRA{Name: "ink", Path: "/home/ada/loras/ink.safetensors", Strength: 1})
+	})
+	b.editEach(paths)
+	if !b.waits() || !b.Queue.Empty() || b.Maker.Run() != nil {
+		t.Fatal("it does not wait")
+	}
+	if b.escape(); b.waits() {
+		t.Fatal("Escape does not give it up")
+	}
+	b.editEach(paths)
+	release()
+	b.until("the end", func() bool { return len(b.engine.made()) == 3 && b.Maker.Run() == nil && b.Queue.Empty() })
+	for i, made := range b.engine.made() {
+		if len(made.LoRAs()) != 1 || len(made.References()) != 1 {
+			t.Errorf("picture %d: made with %v, %d references", i, made.LoRAs(), len(made.References()))
+		}
+	}
+	if b.waits() {
+		t.Error("something still waits")
+	}
 }
 
 // TestEachOfFolder drops a folder while references lie on the desk: those after image 1 stay.

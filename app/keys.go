@@ -305,7 +305,7 @@ func (s *session) escape() {
 	case s.Maker.Run() != nil:
 		s.Maker.Cancel()
 	case s.waiting:
-		s.waiting = false
+		s.waiting, s.waitingFor = false, nil
 		s.prompt.refresh()
 	default:
 		s.notice.Dismiss()

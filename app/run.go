@@ -30,7 +30,7 @@ func (s *session) pressGenerate() {
 
 // generate puts what the desk asks for into the queue, and begins it if nothing is being made.
 func (s *session) generate() {
-	s.waiting = false
+	s.waiting, s.waitingFor = false, nil
 	if s.Model.Engine() == nil && !s.Model.Opening() {
 		s.view.refresh()
 		s.notice.Say("There is no model to make pictures with yet.")
@@ -75,7 +75,9 @@ func (s *session) waits() bool { return s.waiting }
 func (s *session) slotRead(ok bool) {
 	switch {
 	case !ok:
-		s.waiting = false
+		s.waiting, s.waitingFor = false, nil
+	case s.waiting && s.waitingFor != nil:
+		s.editEach(s.waitingFor)
 	case s.waiting && !s.Desk.Desk().Reading() && !s.mask.working() && s.board.using == nil:
 		s.generate()
 	}
