@@ -55,7 +55,7 @@ func (p *startPage) expects(d Download) string {
 	if p.expected[d.Name] == 0 || engine == nil || !engine.Info().Processor {
 		return ""
 	}
-	return " · about " + roughly(p.expected[d.Name]) + " a picture, counted"
+	return " · counted: " + roughly(p.expected[d.Name]) + " a picture"
 }
 
 // expect finds out how long a picture of the recommended download takes.

@@ -281,7 +281,8 @@ func TestRecommendation(t *testing.T) {
 	all := strings.Join(texts(), "\n")
 	for _, want := range []string{
 		"Recommended for this computer", "FLUX.2 [klein] 4B", "needs 8.5 of 23.6 GB of memory · as bf16",
-		"about 6 min a picture, counted", "free for any use (Apache-2.0)", "1 other model ›", "Choose a file…", "Choose a folder…",
+		"counted: 6 min a picture",
+		"free for any use (Apache-2.0)", "1 other model ›", "Choose a file…", "Choose a folder…",
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the page does not say %q:\n%s", want, all)
@@ -289,7 +290,7 @@ func TestRecommendation(t *testing.T) {
 	}
 	b.Model.Engine().(*fakeEngine).info.Processor = false // but a graphics card, which nobody has measured
 	b.start.refresh()
-	if all := strings.Join(texts(), "\n"); strings.Contains(all, "a picture, counted") {
+	if all := strings.Join(texts(), "\n"); strings.Contains(all, "counted: ") {
 		t.Errorf("the page knows the time of a card:\n%s", all)
 	}
 	if strings.Contains(all, "9B") {
