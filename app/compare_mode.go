@@ -226,7 +226,13 @@ func (m *compareMode) step(by int) {
 // other entry.
 func (m *compareMode) neighbour(id uint64, by int) int {
 	list := m.Album.Entries()
-	at := slices.IndexFunc(list, func(e history.Entry) bool { return e.ID == id })
+	at := 0
+	for at < len(list) && list[at].ID != id { // an entry is large: none is copied
+		at++
+	}
+	if at == len(list) {
+		at = -1
+	}
 	for _, by := range []int{by, -by} {
 		for i := at + by; i >= 0 && i < len(list); i += by {
 			if list[i].ID != m.panel.shown.ID && list[i].ID != id {

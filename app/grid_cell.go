@@ -7,7 +7,6 @@ import (
 	"fyne.io/fyne/v2"
 
 	"github.com/kleinbild/kleinbild/app/ui"
-	"github.com/kleinbild/kleinbild/assets/look"
 	"github.com/kleinbild/kleinbild/history"
 )
 
@@ -23,12 +22,6 @@ type gridCell struct {
 	star  *ui.Button
 }
 
-// The icons of a picture with a star, and of one that could get one.
-var (
-	starIcon        = fyne.NewStaticResource("star.svg", look.Star)
-	starOutlineIcon = fyne.NewStaticResource("star-outline.svg", look.StarOutline)
-)
-
 // newGridCell returns a cell of a grid.
 func newGridCell(m *gridMode) *gridCell {
 	c := &gridCell{view: ui.NewPictureView(), edge: ui.NewBox(ui.ColorNone, 8), chip: ui.NewChip("")}
@@ -42,7 +35,7 @@ func newGridCell(m *gridMode) *gridCell {
 	v.OnOpen = func() { m.pick(c.at); m.panel.leaveMode() }
 	v.OnMenu = func(pos fyne.Position) { m.pick(c.at); m.panel.showMenuOf(c.view, c.entry, pos) }
 	v.Passed = func() bool { return m.chosen != c.at }
-	c.star = ui.NewIconButton(starOutlineIcon, func() { m.star(c.at) })
+	c.star = ui.NewIconButton(ui.StarOutlineIcon, func() { m.star(c.at) })
 	c.star.OverPicture = true
 	c.star.Passed = v.Passed // F does the same
 	return c
@@ -61,9 +54,9 @@ func (c *gridCell) focus(focused bool) {
 // zoom.
 func (c *gridCell) show(number int, chosen bool, beside *ui.PictureView) {
 	c.chip.SetText(fmt.Sprintf("%d · seed %d", number, c.entry.Picture.Seed))
-	icon := starOutlineIcon
+	icon := ui.StarOutlineIcon
 	if c.entry.Starred {
-		icon = starIcon
+		icon = ui.StarIcon
 	}
 	c.star.SetIcon(icon)
 	c.star.SetChosen(c.entry.Starred)

@@ -52,7 +52,7 @@ func newGridMode(c common, panel *canvasPanel, host gridHost) *gridMode {
 	})
 	m.sides = ui.NewButton("A | B", func() { m.compare(sideBySide) })
 	m.blink = ui.NewButton("Blink", func() { m.compare(byTurns) })
-	m.keep = ui.NewMarkedButton(starIcon, "Keep", m.keepChosen)
+	m.keep = ui.NewMarkedButton(ui.StarIcon, "Keep", m.keepChosen)
 	m.keep.Key = "F"
 	m.rest = ui.NewButton("Bin the rest", m.binRest)
 	m.content = ui.Arranged(ui.NoSize, m.place, m.ground)

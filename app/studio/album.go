@@ -87,11 +87,12 @@ func (a *Album) IDNow(id uint64, path string) (now uint64, ok bool) {
 	if _, ok := a.Find(id); ok {
 		return id, true
 	}
-	i := slices.IndexFunc(a.entries, func(e history.Entry) bool { return e.Path == path })
-	if i < 0 {
-		return 0, false
+	for i := range a.entries { // an entry is large: none is copied
+		if a.entries[i].Path == path {
+			return a.entries[i].ID, true
+		}
 	}
-	return a.entries[i].ID, true
+	return 0, false
 }
 
 // Prompts returns the prompts of the history, newest first, each once.

@@ -32,7 +32,7 @@ func (b *starBadge) set(starred, offered bool) {
 		b.outline = outline
 		icon := StarIcon
 		if outline {
-			icon = outlineIcon
+			icon = StarOutlineIcon
 		}
 		b.icon.SetResource(Themed(icon, colorOnScrim))
 	}

@@ -119,6 +119,6 @@ func (t *Thumbs) Found(path string, img *image.RGBA, gone bool) {
 
 // The icons of stars.
 var (
-	StarIcon    = fyne.NewStaticResource("star.svg", look.Star)
-	outlineIcon = fyne.NewStaticResource("star-outline.svg", look.StarOutline)
+	StarIcon        = fyne.NewStaticResource("star.svg", look.Star)
+	StarOutlineIcon = fyne.NewStaticResource("star-outline.svg", look.StarOutline)
 )
