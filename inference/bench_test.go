@@ -10,7 +10,7 @@ import (
 )
 
 // TestBenchShapes checks that every operation of a run is measured on every path of this processor, and that the path
-// in use stays.
+// in use stays. Only products are measured in int8.
 func TestBenchShapes(t *testing.T) {
 	before := cpu.Current()
 	seen := map[string]bool{}
@@ -20,13 +20,12 @@ func TestBenchShapes(t *testing.T) {
 	}
 	blas, err := benchShapes(t.Context(), shapes, nil, time.Microsecond, func(r ShapeRates) {
 		seen[r.Shape.Operation] = true
-		paths := benchedPaths(nil)
-		if len(r.Paths) != len(paths) {
-			t.Fatalf("%v: %d paths, want %d", r.Shape, len(r.Paths), len(paths))
+		if len(r.Paths) != len(cpu.Paths())+1 {
+			t.Errorf("%v: %d paths, want %d and one for int8", r.Shape, len(r.Paths), len(cpu.Paths()))
 		}
 		for i, p := range r.Paths {
-			measured := !paths[i].ints || processorRuns[r.Shape.Operation].int8
-			if p.GFLOPS > 0 != measured || p.Peak > 0 != measured {
+			measured := i < len(cpu.Paths()) || processorRuns[r.Shape.Operation].int8
+			if (p.GFLOPS > 0) != measured || (p.Peak > 0) != measured {
 				t.Errorf("%v: %+v", r.Shape, p)
 			}
 		}
@@ -48,23 +47,26 @@ func TestBenchPaths(t *testing.T) {
 	var paths []string
 	err := BenchPaths(t.Context(), Options{Model: tinyModel(t, "distilled")}, picture.Size{Width: 64, Height: 64}, 1, nil,
 		func(r PathRun) {
-			path := benchedPaths(nil)[len(paths)]
 			paths = append(paths, r.Path)
-			want := Float32
-			switch {
-			case path.ints:
-				want = Int8
-			case path.path.MultipliesBF16():
-				want = BF16
-			}
-			if len(r.Timings) == 0 || r.Whole <= 0 || !(r.Peak > 0) || r.Precision != want {
-				t.Errorf("%+v, want %v", r, want)
+			if len(r.Timings) == 0 || r.Whole <= 0 || !(r.Peak > 0) || r.Precision != wantPrecision(len(paths)) {
+				t.Errorf("%+v", r)
 			}
 			if runtime.GOOS == "linux" && (r.PeakResidentBytes < 1<<20 || r.PeakResidentBytes > 1<<36) {
 				t.Errorf("%s: %d bytes resident at the peak", r.Path, r.PeakResidentBytes)
 			}
 		})
-	if all := benchedPaths(nil); err != nil || len(paths) != len(all) {
-		t.Errorf("pictures by %v, %v; want one by each of %v", paths, err, all)
+	if err != nil || len(paths) != len(cpu.Paths())+1 {
+		t.Errorf("pictures by %v, %v; want one by each of %v, and one in int8", paths, err, cpu.Paths())
 	}
+}
+
+// wantPrecision returns the precision of picture n: the first is in float32, the last in int8.
+func wantPrecision(n int) Precision {
+	switch n {
+	case 1:
+		return Float32
+	case len(cpu.Paths()) + 1:
+		return Int8
+	}
+	return BF16
 }
