@@ -219,7 +219,9 @@ func BenchmarkInt8(b *testing.B) {
 	}
 	defer restoreFloat()
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, s := range []struct{ m, n, k int }{{768, 3072, 3072}, {768, 18432, 3072}, {768, 3072, 12288}, {256, 3072, 3072}} {
+	for _, s := range []struct{ m, n, k int }{
+		{768, 3072, 3072}, {768, 18432, 3072}, {768, 3072, 12288}, {256, 3072, 3072},
+	} {
 		a, dst := randomMatrix(r, s.m, s.k, true), randomMatrix(r, s.m, s.n, true)
 		plain, w := randomWeight(r, tensor.BF16, 1, s.n, s.k), int8Weight(r, s.n, s.k, 256, true)
 		for p := simd.Int8AVX2; p <= simd.Int8AMX; p++ {

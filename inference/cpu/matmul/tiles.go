@@ -84,7 +84,7 @@ func (t *tileTask) run(ws *workspace) {
 	}
 }
 
-// ready returns the panels of the strip from value k0 of its rows on, and their distance, if they are in memory already.
+// ready returns the panels of the strip from value k0 of its rows on, and their distance, if they are in memory.
 func (t *tileTask) ready(k0 int) (p []float32, distance int, ok bool) {
 	if b, isPanels := t.b.(*panels8); isPanels {
 		return b.panels(t.row, k0)

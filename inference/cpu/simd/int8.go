@@ -3,6 +3,7 @@ package simd
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -155,11 +156,18 @@ func PeakInt8(n int) int {
 var int8Generic = int8Set{
 	path:    Int8Generic,
 	kernel:  Kernel{MR: 4, NR: 4, KC: 256, Quads: true, mul: mulInt8Generic, pack: packGeneric},
-	peak:    func(n int) { peakSink += int(dotQuad(uint32(n), uint32(n))) * n },
+	peak:    peakInt8Generic,
 	peakOps: 8,
 }
 
-var peakSink int
+// peakInt8Generic executes n rounds of the multiply-adds of a quad.
+func peakInt8Generic(n int) {
+	sum := int32(0)
+	for i := range n {
+		sum += dotQuad(uint32(i), uint32(sum))
+	}
+	runtime.KeepAlive(sum)
+}
 
 // mulInt8Generic is the micro-kernel of 4×4 results in plain Go.
 func mulInt8Generic(k int, a, b, c *float32, ldc, add int) {

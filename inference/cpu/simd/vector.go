@@ -94,8 +94,8 @@ func ScaleI8(dst []float32, a []uint8, s float32) { current.Load().scaleI8(dst, 
 // Magnitude returns the largest |a|, 0 for an empty slice, and NaN if there is one.
 func Magnitude(a []float32) float32 { return current.Load().magnitude(a) }
 
-// QuantiseF32 rotates a row in groups (see Rotate), stores it as int8 and returns its scale, as tensor.QuantiseInt8 does.
-// scratch has the length of the row. dst is undefined if the scale is NaN.
+// QuantiseF32 rotates a row in groups (see Rotate), stores it as int8 and returns its scale, as tensor.QuantiseInt8
+// does. scratch has the length of the row. dst is undefined if the scale is NaN.
 func QuantiseF32(dst []int8, a, scratch []float32, group int) (scale float32) {
 	v := current.Load()
 	largest, factor := v.rotated(scratch, a, group)

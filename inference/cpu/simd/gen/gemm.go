@@ -195,7 +195,8 @@ func chain(name string, acc, ab []reg.Register, madd func(acc, a, b reg.Register
 // EVEX.512.F3.0F38.W0 52 /r (Intel SDM, volume 2).
 func vdpbf16ps(acc, a, b reg.Register) { evex(ppF3, 0x52, acc, a, b) }
 
-// evex writes an instruction of three zmm registers in map 0F38 with W = 0. The R, X, B and V' bits are stored inverted.
+// evex writes an instruction of three zmm registers in map 0F38 with W = 0. The R, X, B and V' bits are stored
+// inverted.
 func evex(pp, opcode uint8, acc, a, b reg.Register) {
 	dst, src1, src2 := number(acc), number(a), number(b)
 	inv := func(v, bit uint8) uint8 { return ^(v >> bit) & 1 }
