@@ -21,7 +21,7 @@ import (
 // Operands may be views with a row stride. A destination must not overlap an operand unless the operation allows it.
 // Arithmetic is float32 for all storage formats; a result is rounded once, when it is stored. A backend that computes
 // in int8 differs in the products of Linear and SwiGLU with weights of int8 that have a scale for each row or one
-// scale: it rotates the rows of x as the weights are, quantises each with a scale of its own, and sums integers exactly.
+// scale: it rotates the rows of x as the weights are, quantises each with its own scale, and sums integers exactly.
 type Backend interface {
 	// Name returns the name of the backend and its device, such as "CPU (AVX2)", for people and for pictures' metadata.
 	Name() string
