@@ -289,7 +289,9 @@ func onTheBoard(b *bench) {
 	m.choose(m.board.Layers[1].ID)
 	m.change(func(l *studio.Layer) {
 		cut := paint.New(image.Pt(l.Size.Width, l.Size.Height)).Edit()
-		cut.Polygon([]paint.Point{{X: 180, Y: 1044}, {X: 400, Y: 838}, {X: 624, Y: 1044}, {X: 590, Y: 1262}, {X: 210, Y: 1262}})
+		cut.Polygon([]paint.Point{
+			{X: 180, Y: 1044}, {X: 400, Y: 838}, {X: 624, Y: 1044}, {X: 590, Y: 1262}, {X: 210, Y: 1262},
+		})
 		l.Cut = l.Cut.WithPainted(cut.Done().Invert(), studio.Slot{})
 		l.At = image.Rect(660, 90, 1350, 1008)
 	})
