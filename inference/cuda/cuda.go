@@ -1,8 +1,8 @@
 // Package cuda is the backend that computes on a GPU, over the kernels of kernels/ and a device of kernels/cu, which is
 // NVIDIA's driver or a device in software. Activations are bfloat16 matrices, or float32 if a stage asks for that. They
-// are in one allocation, whose size a rehearsal finds out before the run. Quantised weights stay in their own bytes on the
-// device and are widened before each product (packed.go); all others become bfloat16 on their way to it. Weights stay
-// there; if they do not all fit, some pass through lanes instead (lanes.go).
+// are in one allocation, whose size a rehearsal finds out before the run. Quantised weights stay in their own bytes on
+// the device and are widened before each product (packed.go); all others become bfloat16 on their way to it. Weights
+// stay there; if they do not all fit, some pass through lanes instead (lanes.go).
 //
 // It refuses heads wider than 512 columns and group normalisations of more than 2048 columns. No published model has
 // any.
