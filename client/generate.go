@@ -114,7 +114,7 @@ func (e *Engine) try(
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "text/event-stream" {
 		return nil, e.failf(noKleinbild)
 	}
-	stream := newEvents(r, pictureEventBytes(req))
+	stream := newEvents(r, pictureEventBytes(req), previewEventBytes(req))
 	now := inference.Progress{}
 	for {
 		event, err := stream.next()

@@ -15,7 +15,7 @@ const (
 	maxReplyBytes    = 64 << 10 // a JSON reply: the description of an engine has 2 kB
 	maxLoRABytes     = 1 << 20  // the names of a server's adapters, or what it says of one of them
 	maxDocumentBytes = 1 << 20  // the API's document, which has 60 kB; it is asked for only to explain a failure
-	maxEventBytes    = 1 << 20  // an event other than picture: a preview of maxPreviewSide takes 0.4 MB at most
+	maxEventBytes    = 1 << 20  // an event other than picture and preview
 	maxNameBytes     = 64       // the name of an event
 	// pictureBytes is how many bytes of a PNG file a pixel may take: noise does not compress, and takes three. The
 	// metadata, with a prompt of up to 64 KiB that JSON may make six times as long, has room beside it.
@@ -28,8 +28,8 @@ const (
 
 // Limits of what a server tells.
 const (
-	// maxPreviewSide bounds a preview. Those of an engine have 192 pixels a side, and an edit's may have a few more.
-	maxPreviewSide = 320
+	// maxPreviewSide bounds a preview. Those of an engine have the size of the picture that the model makes, or less.
+	maxPreviewSide = 2048
 	maxTextRunes   = 200  // a name of a model or device
 	maxDetailRunes = 1000 // a sentence about what went wrong; it may hold a list of files
 	maxLoRANames   = 4096 // adapters; people have some hundred
@@ -57,6 +57,13 @@ func pictureEventBytes(req inference.Request) int {
 	}
 	file := size.Width*size.Height*pixel + more
 	return file*4/3 + inference.MaxPromptBytes*6 + maxReplyBytes
+}
+
+// previewEventBytes returns the longest event for a preview of a request: a PNG file in base64.
+func previewEventBytes(req inference.Request) int {
+	size := req.PictureSize()
+	pixels := min(size.Width, maxPreviewSide) * min(size.Height, maxPreviewSide)
+	return max((pixels*pictureBytes+maxReplyBytes)*4/3, maxEventBytes)
 }
 
 // limits are the times of waiting. Tests shorten them.

@@ -20,12 +20,13 @@ type event struct {
 type events struct {
 	in          *bufio.Reader
 	mostPicture int // bytes of the data of the event picture
+	mostPreview int // and of the event preview
 }
 
 var errTooLong = errors.New("an event is too long")
 
-func newEvents(r io.Reader, mostPicture int) *events {
-	return &events{bufio.NewReaderSize(r, 64<<10), mostPicture}
+func newEvents(r io.Reader, mostPicture, mostPreview int) *events {
+	return &events{bufio.NewReaderSize(r, 64<<10), mostPicture, mostPreview}
 }
 
 // next returns the next event. Its data are valid until the next call.
@@ -34,8 +35,11 @@ func (s *events) next() (event, error) {
 	begun := false
 	for {
 		most := maxEventBytes
-		if e.name == api.EventPicture {
+		switch e.name {
+		case api.EventPicture:
 			most = s.mostPicture
+		case api.EventPreview:
+			most = s.mostPreview
 		}
 		line, err := s.line(most)
 		if err != nil {

@@ -14,7 +14,7 @@ func TestEvents(t *testing.T) {
 		{"fields without values", "data\nevent\nid\n\n", "", ""},
 		{"a name that is not data", "database: {}\nevent: progress\n\n", "progress", ""},
 	} {
-		got, err := newEvents(strings.NewReader(row.stream), maxEventBytes).next()
+		got, err := newEvents(strings.NewReader(row.stream), maxEventBytes, maxEventBytes).next()
 		if err != nil || got.name != row.event || string(got.data) != row.data {
 			t.Errorf("%s: %q, %q, %v; want %q, %q", row.name, got.name, got.data, err, row.event, row.data)
 		}

@@ -37,7 +37,7 @@ type Ask struct {
 	Guidance *float64
 	// Noise replaces the noise that the seed gives: [token channels, height/16, width/16], row-major.
 	Noise []float32
-	// Preview asks for a small picture after each step.
+	// Preview asks for a preview of the picture after each step.
 	Preview bool
 	// LoRAs are adapters of the transformer. Their order has no meaning.
 	LoRAs []LoRA

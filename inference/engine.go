@@ -21,6 +21,7 @@ import (
 	"github.com/kleinbild/kleinbild/inference/picture"
 	"github.com/kleinbild/kleinbild/inference/qwen3"
 	"github.com/kleinbild/kleinbild/inference/scheduler"
+	"github.com/kleinbild/kleinbild/inference/taef2"
 	"github.com/kleinbild/kleinbild/inference/tensor"
 	"github.com/kleinbild/kleinbild/inference/tokenizer"
 	"github.com/kleinbild/kleinbild/inference/vae"
@@ -43,6 +44,8 @@ type Options struct {
 
 	// sim is the software device of tests.
 	sim *cuda.Options
+	// taef2 is the path of the decoder for previews, in tests, which are with models of any latents.
+	taef2 string
 }
 
 // MaxSequenceLength is the number of text tokens that the models were trained with; the reference takes no more.
@@ -96,6 +99,8 @@ type Engine struct {
 	planner planner
 	loras   loras
 	base    lora.Base // the transformer, as adapters see it
+
+	previewWeights previewWeights
 }
 
 // networks are the stages that hold weights, on one backend.
@@ -104,6 +109,7 @@ type networks struct {
 	encoder     *qwen3.Encoder
 	transformer *flux2.Transformer
 	vae         *vae.VAE
+	taef2       *taef2.Decoder // for previews; nil if there is none
 }
 
 // ErrBusy is the error of Generate while the same engine makes another picture.
@@ -195,12 +201,13 @@ func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{ckpt: ckpt, caches: newCaches(b)}
+	e.readPreviewDecoder(opts)
 	if err := ckpt.Guard(func() error { return e.loadStages(b) }); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	e.base, e.loras.sets = baseOf(e.transformer), map[string]*loraSet{}
 	variant, notices := variantOf(ckpt, opts.Variant)
-	notices = slices.Concat(ckpt.Notices, notices, fallBack)
+	notices = slices.Concat(ckpt.Notices, notices, fallBack, e.previewWeights.notices())
 	e.info = Info{
 		Model: ckpt.Name, Digest: ckpt.Digest, Layout: string(ckpt.Layout), SizeBytes: ckpt.SizeBytes,
 		Family: familyOf(e.transformer.Config()), Variant: variant, Device: b.Name(), Precision: precision,
@@ -284,8 +291,11 @@ func (e *Engine) loadStages(b backend.Backend) error {
 			return n, err
 		}
 		b.Network("transformer")
-		n.transformer, err = flux2.New(b, fluxConfig, c.Transformer.Source)
-		return n, err
+		if n.transformer, err = flux2.New(b, fluxConfig, c.Transformer.Source); err != nil {
+			return n, err
+		}
+		n.taef2 = e.previewWeights.decoder(b)
+		return n, nil
 	}
 	if e.networks, err = build(b); err != nil {
 		return err

@@ -1,30 +1,87 @@
 package inference
 
 import (
+	"context"
+	"fmt"
 	"image"
+	"os"
+	"slices"
 
 	"golang.org/x/image/draw"
 
 	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/checkpoint"
 	"github.com/kleinbild/kleinbild/inference/edit"
 	"github.com/kleinbild/kleinbild/inference/flux2"
 	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/inference/taef2"
+	"github.com/kleinbild/kleinbild/inference/tensor"
 	"github.com/kleinbild/kleinbild/inference/vae"
 )
+
+// publishedEncoder has the widths of the encoder of FLUX.2's VAE, which every published model has. TAEF2 was trained on
+// its latents, and means nothing to those of another one.
+var publishedEncoder = []int{128, 256, 512, 512}
+
+// previewWeights are the weights of TAEF2. src is nil without them, err says why they cannot be used.
+type previewWeights struct {
+	src tensor.Source
+	err error
+}
+
+// readPreviewDecoder reads TAEF2, if its file is there and the model has the latents that it was trained on.
+func (e *Engine) readPreviewDecoder(opts Options) {
+	path := opts.taef2
+	if path == "" {
+		cfg, err := configOf(e.ckpt.VAE, vae.ParseConfig, vae.InferConfig)
+		if err != nil || !slices.Equal(cfg.EncoderWidths, publishedEncoder) || cfg.TokenChannels() != taef2.TokenChannels {
+			return
+		}
+		if path = checkpoint.FindPreview(os.Getenv); path == "" {
+			return
+		}
+	}
+	e.previewWeights.src, e.previewWeights.err = checkpoint.ReadPreview(context.Background(), path)
+}
+
+// decoder returns the decoder for previews on b, or nil if there is none.
+func (w *previewWeights) decoder(b backend.Backend) *taef2.Decoder {
+	if w.src == nil || w.err != nil {
+		return nil
+	}
+	b.Network("previews")
+	d, err := taef2.New(b, w.src)
+	if err != nil {
+		w.err = err
+		return nil
+	}
+	return d
+}
+
+// notices says why a file that is there cannot be used: without it, previews are smaller.
+func (w *previewWeights) notices() []string {
+	if w.err == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("previews are small: the file for larger ones cannot be used: %v", w.err)}
+}
 
 // previewTokens is the largest side of a preview in tokens: 12 tokens are 192 pixels. For any model that takes
 // noticeable time, decoding so few pixels takes a small part of a step. Smaller pictures have previews of their own
 // size.
 const previewTokens = 12
 
-// preview decodes a preview of the picture that the present velocity leads to. It averages the latents over squares of
-// tokens, so that the decoder has little to do. It needs only the VAE, so that it works for any checkpoint.
+// preview decodes a preview of the picture that the present velocity leads to: with TAEF2 at the picture's size, or with
+// the VAE. For the VAE it averages the latents over squares of tokens, so that the decoder has little to do.
 func (r *run) preview(latents, velocity backend.Matrix, sigma float32) (*image.RGBA, error) {
 	b, grid := r.b, gridOf(r.shape.size)
 	s := backend.NewScope(b)
 	defer s.Free()
 	expected := s.AllocAs(latents.Rows, latents.Cols, latents.DType)
 	b.AddScaled(expected, latents, velocity, -sigma)
+	if r.taef2 != nil {
+		return r.fullPreview(expected)
+	}
 	square := (max(grid.Height, grid.Width) + previewTokens - 1) / previewTokens
 	small := flux2.Grid{Height: (grid.Height + square - 1) / square, Width: (grid.Width + square - 1) / square}
 	var pooled []float32
@@ -41,6 +98,24 @@ func (r *run) preview(latents, velocity backend.Matrix, sigma float32) (*image.R
 	if err != nil || r.content == nil {
 		return nil, err
 	}
+	return r.finishPreview(pixels, width, height)
+}
+
+// fullPreview decodes latents with TAEF2. In a rehearsal it returns nil.
+func (r *run) fullPreview(latents backend.Matrix) (*image.RGBA, error) {
+	size := r.shape.size
+	pixels, err := r.taef2.Decode(r.ctx, latents, size.Height, size.Width)
+	if err != nil || r.content == nil {
+		return nil, err
+	}
+	for i, v := range pixels {
+		pixels[i] = 2*v - 1
+	}
+	return r.finishPreview(pixels, size.Width, size.Height)
+}
+
+// finishPreview makes a picture of pixels in [−1, 1], and lays it into what surrounds it, if anything does.
+func (r *run) finishPreview(pixels []float32, width, height int) (*image.RGBA, error) {
 	img, err := picture.FromFloats(pixels, width, height)
 	if around := r.content.around; err == nil && around != nil {
 		return edit.Preview(r.ctx, around.whole, img, around.area, around.mask)

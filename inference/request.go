@@ -103,7 +103,7 @@ func (r Request) Steps() int { return r.steps }
 // Guidance returns the guidance, at least NoGuidance.
 func (r Request) Guidance() float64 { return r.guidance }
 
-// Previews says whether the request asks for a small picture after each step.
+// Previews says whether the request asks for a preview after each step.
 func (r Request) Previews() bool { return r.preview }
 
 // Model returns the digest of the model that the request was resolved for.

@@ -250,7 +250,8 @@ func modelsInDir(ctx context.Context, dir string, tried *[]Place) iter.Seq[strin
 		found := false
 		for _, e := range list {
 			path := filepath.Join(dir, e.Name())
-			if info, err := os.Stat(path); err != nil || !info.IsDir() || strings.Contains(e.Name(), ".part") {
+			if info, err := os.Stat(path); err != nil || !info.IsDir() || strings.Contains(e.Name(), ".part") ||
+				e.Name() == PreviewName {
 				continue
 			}
 			found = true

@@ -38,7 +38,7 @@ const (
 type Feature string
 
 const (
-	// Previews are small pictures during a run: the field previews.
+	// Previews are previews of a picture during a run: the field previews.
 	Previews Feature = "previews"
 	// References are reference pictures, up to Model.MaxReferences.
 	References Feature = "references"

@@ -37,8 +37,8 @@ func ReadManifest(path string) (m Manifest, err error) {
 // Names returns the names of all tensors, sorted.
 func (m Manifest) Names() []string { return slices.Sorted(maps.Keys(m.Tensors)) }
 
-// Tensor returns a tensor with the formula's values, in BF16 or F16, or with zeros in I64. It returns an error if the values do not have the
-// digest in the manifest.
+// Tensor returns a tensor with the formula's values, in BF16 or F16, or with zeros in I64. It returns an error if the
+// values do not have the digest in the manifest.
 func (m Manifest) Tensor(name string) (t tensor.Tensor, err error) {
 	row, ok := m.Tensors[name]
 	if !ok {

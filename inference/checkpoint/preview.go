@@ -1,0 +1,86 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/kleinbild/kleinbild/inference/tensor"
+)
+
+// PreviewName is the name of the entry of models' catalogue that has the decoder for previews.
+const PreviewName = "taef2"
+
+// PreviewFile is the name of that decoder's file.
+const PreviewFile = "taef2.safetensors"
+
+// FindPreview returns the path of the file with TAEF2, a small decoder for previews, or "" if there is none. It looks in
+// ModelsDir, and in the folders vae_approx of ComfyUI and similar programs for a .safetensors file whose name begins
+// with taef2. env returns variables of the environment.
+func FindPreview(env func(string) string) string {
+	if own := filepath.Join(ModelsDir(), PreviewName, PreviewFile); exists(own) {
+		return own
+	}
+	for _, dir := range installationDirs(env) {
+		for _, models := range append(subfolders(dir, "models"), dir) {
+			for _, folder := range subfolders(models, "vaeapprox") {
+				list, _ := readDir(folder, maxListed)
+				for _, e := range list {
+					name := strings.ToLower(e.Name())
+					if strings.HasPrefix(name, PreviewName) && strings.HasSuffix(name, ".safetensors") {
+						return filepath.Join(folder, e.Name())
+					}
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// maxPreviewBytes bounds the values of a decoder for previews. TAEF2's are 2.7 MB.
+const maxPreviewBytes = 64 << 20
+
+// memorySource has tensors of a file in memory.
+type memorySource struct {
+	path    string
+	tensors map[string]tensor.Tensor
+}
+
+func (s memorySource) Names() []string { return slices.Sorted(maps.Keys(s.tensors)) }
+
+func (s memorySource) Tensor(name string) (tensor.Tensor, error) {
+	t, ok := s.tensors[name]
+	if !ok {
+		return t, fmt.Errorf("checkpoint: %s: %s: %w", s.path, name, tensor.ErrMissing)
+	}
+	return t, nil
+}
+
+// ReadPreview reads the tensors of a decoder for previews whose names begin with "decoder." into memory, so that the
+// file may change afterwards. Errors name the file.
+func ReadPreview(ctx context.Context, path string) (tensor.Source, error) {
+	file, err := OpenTensors(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	all, bytes := memorySource{path, map[string]tensor.Tensor{}}, 0
+	for _, name := range file.Names() {
+		if !strings.HasPrefix(name, "decoder.") {
+			continue
+		}
+		t, err := file.Tensor(name)
+		if err != nil {
+			return nil, err
+		}
+		if bytes += len(t.Data); bytes > maxPreviewBytes {
+			return nil, fmt.Errorf("checkpoint: %s: more than %d MB of decoder, want TAEF2", path, maxPreviewBytes>>20)
+		}
+		t.Data = slices.Clone(t.Data)
+		all.tensors[name] = t
+	}
+	return all, nil
+}
