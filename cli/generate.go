@@ -80,6 +80,7 @@ type generateCommand struct {
 	Guidance numberFlag `placeholder:"X" help:"The strength of guidance, for base models only. Default: 4; 1 means none."`
 	Like     string     `placeholder:"FILE" help:"${like_help}"`
 	Output   string     `short:"o" placeholder:"FILE" help:"${output_help}"`
+	Preview  string     `placeholder:"FILE" help:"${preview_help}"`
 	JSON     bool       `name:"json" help:"Print a JSON object for each picture instead of its path."`
 	Noise    string     `placeholder:"FILE" help:"${noise_help}"`
 	LoRA     []string   `name:"lora" placeholder:"FILE[:STRENGTH]" sep:"none" help:"${lora_help}"`
@@ -209,8 +210,15 @@ const maxCutShown = 80
 func (c *generateCommand) makeOne(ctx context.Context, s Streams, engine inference.Generator, b *batch, i int) error {
 	start := time.Now()
 	display := newProgress(s.Err, fmt.Sprintf("picture %d/%d, seed %d", i+1, len(b.seeds), b.request.Seed()))
-	result, err := engine.Generate(ctx, b.request, display.update)
+	previews := newPreviewFile(c.Preview)
+	result, err := engine.Generate(ctx, b.request, func(p inference.Progress) {
+		display.update(p)
+		previews.update(p)
+	})
 	display.finish()
+	if failed := previews.finish(); failed != nil {
+		fmt.Fprintf(s.Err, "note: %s\n", oneLine(failed))
+	}
 	if err != nil {
 		return err
 	}
@@ -265,6 +273,9 @@ func (c *generateCommand) prepare(ctx context.Context, s Streams) (*batch, error
 	if err := c.readLike(b); err != nil {
 		return nil, err
 	}
+	if err := c.checkPreview(); err != nil {
+		return nil, err
+	}
 	if err := c.checkStandardOutput(unwrap(s.Out)); err != nil {
 		return nil, err
 	}
@@ -282,6 +293,7 @@ func (c *generateCommand) prepare(ctx context.Context, s Streams) (*batch, error
 	}
 	ask, err := c.ask(b, s.In)
 	if err == nil {
+		ask.Preview = c.Preview != ""
 		err = c.checkRemove(ask.Edit)
 	}
 	if err == nil {

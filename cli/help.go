@@ -10,6 +10,8 @@ var helpTexts = kong.Vars{
 		"Default: $KLEINBILD_MODEL, then the usual places.",
 	"vae_help": "Use this VAE in place of the model's: a file, a folder of Diffusers, or a file with a decoder alone, " +
 		"such as FLUX.2-small-decoder's, which joins the model's encoder.",
+	"preview_help": "Write what the picture will look like to this .png file after each step. It is replaced each time. " +
+		"With TAEF2 (models get taef2) it has the picture's size.",
 	"convert_model_help": "What to convert, in BF16, F16 or F32: a model as in generate, or the file of the " +
 		"network alone. Default: the model that is used.",
 	"quality_model_help": "A model as in generate. Give at least two: all are compared with the first.",

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/png"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/kleinbild/kleinbild/atomicfile"
+	"github.com/kleinbild/kleinbild/inference"
+)
+
+// checkPreview checks that --preview names a PNG file that is none of the pictures that are read or made.
+func (c *generateCommand) checkPreview() error {
+	switch {
+	case c.Preview == "":
+	case !strings.EqualFold(filepath.Ext(c.Preview), ".png"):
+		return usagef("--preview %s, want a .png file", c.Preview)
+	case slices.ContainsFunc(append(c.Image, c.Output, c.Like, c.Mask), func(other string) bool {
+		return other != "" && filepath.Clean(other) == filepath.Clean(c.Preview)
+	}):
+		return usagef("--preview %s is one of the other pictures, want a file of its own", c.Preview)
+	}
+	return nil
+}
+
+// previewFile replaces a file by each preview of a run, in the background, so that the run does not wait for the disk.
+// Whoever reads the file sees a whole picture. If a preview comes while one is written, the newest of those that wait is
+// written next.
+type previewFile struct {
+	path string
+	next chan *image.RGBA
+	done chan error // has the first error, or nil, when all is written
+}
+
+// newPreviewFile returns a writer of the file at path, or one that does nothing if path is "".
+func newPreviewFile(path string) *previewFile {
+	p := &previewFile{path: path, next: make(chan *image.RGBA, 1), done: make(chan error, 1)}
+	go func() {
+		var first error
+		for img := range p.next {
+			if err := p.write(img); err != nil && first == nil {
+				first = fmt.Errorf("the preview could not be written: %w", err)
+			}
+		}
+		p.done <- first
+	}()
+	return p
+}
+
+// update takes the preview of p, if it has one. It never waits.
+func (p *previewFile) update(now inference.Progress) {
+	if p.path == "" || now.Preview == nil {
+		return
+	}
+	select {
+	case <-p.next: // it has become old
+	default:
+	}
+	p.next <- now.Preview
+}
+
+// finish waits until the last preview is written, and returns the first error.
+func (p *previewFile) finish() error {
+	close(p.next)
+	return <-p.done
+}
+
+func (p *previewFile) write(img *image.RGBA) error {
+	encoder := png.Encoder{CompressionLevel: png.BestSpeed}
+	var file bytes.Buffer
+	if err := encoder.Encode(&file, img); err != nil {
+		return err
+	}
+	return atomicfile.Write(p.path, file.Bytes(), 0o644)
+}
