@@ -329,7 +329,7 @@ func values(v *kong.Value) (kind, words string) {
 }
 
 func catalogueNames() (names []string) {
-	for _, m := range models.Catalogue() {
+	for _, m := range append(models.Catalogue(), models.Extras()...) {
 		names = append(names, m.Name)
 	}
 	return names

@@ -82,6 +82,16 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 			})
 		}
 	}
+	for _, m := range models.Extras() {
+		row := modelRow{
+			Name: m.Name, Title: m.Title, Licence: m.Licence.Name, LicenceURL: m.Licence.URL, SizeBytes: m.SizeBytes,
+			Fits: true,
+		}
+		if path, err := models.Path("", m.Name); err == nil {
+			row.Path = path
+		}
+		rows = append(rows, row)
+	}
 	if c.JSON {
 		for i := range rows {
 			rows[i].PathBytes = picture.PathBytes(rows[i].Path)
@@ -106,7 +116,7 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 			memory = "-"
 		}
 		table = append(table, []string{
-			r.Name, title, fmt.Sprintf("%.1f GB", float64(r.SizeBytes)/1e9), memory, cmp.Or(string(r.Quality), "-"),
+			r.Name, title, downloadSize(r.SizeBytes), memory, cmp.Or(string(r.Quality), "-"),
 			cmp.Or(r.Licence, "-"), where,
 		})
 	}
@@ -114,6 +124,14 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 		fmt.Fprintf(s.Err, "what a model needs is compared with %v\n", room)
 	}
 	return printTable(s.Out, table)
+}
+
+// downloadSize formats the size of a download in MB or GB.
+func downloadSize(bytes int64) string {
+	if bytes < 1e8 {
+		return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
+	}
+	return fmt.Sprintf("%.1f GB", float64(bytes)/1e9)
 }
 
 type modelsGet struct {
@@ -131,9 +149,11 @@ func (c modelsGet) Run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return usageError{err}
 	}
-	fmt.Fprintf(s.Err, "%s: %s, %.1f GB, licence: %s (%s)\n",
-		m.Name, m.Title, float64(m.SizeBytes)/1e9, m.Licence.Name, m.Licence.URL)
-	fmt.Fprintf(s.Err, "quality: %s; %s\n", m.Quality, inference.RoomOn(inference.DeviceAuto).Words(m.Need))
+	fmt.Fprintf(s.Err, "%s: %s, %s, licence: %s (%s)\n",
+		m.Name, m.Title, downloadSize(m.SizeBytes), m.Licence.Name, m.Licence.URL)
+	if !m.Extra() {
+		fmt.Fprintf(s.Err, "quality: %s; %s\n", m.Quality, inference.RoomOn(inference.DeviceAuto).Words(m.Need))
+	}
 	accepted := c.AcceptLicence
 	if m.Licence.Ask && !accepted {
 		accepted, err = confirm(s, "This model is for non-commercial use only. Do you agree to its licence? Type yes: ")

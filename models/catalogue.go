@@ -70,11 +70,11 @@ func Catalogue() (list []Model) {
 	return list
 }
 
-// Find returns the model of the catalogue with the given name, in capitals or not. The error lists the names that
+// Find returns the model of the catalogue, or the extra, with the given name, in capitals or not. The error lists the names that
 // exist.
 func Find(name string) (Model, error) {
 	var names []string
-	for _, m := range Catalogue() {
+	for _, m := range append(Catalogue(), Extras()...) {
 		if strings.EqualFold(m.Name, name) {
 			return m, nil
 		}

@@ -63,7 +63,7 @@ func look(ctx context.Context, dir string, env func(string) string) (list []Inst
 	}
 	entries, _ := os.ReadDir(dir) // if dir does not exist, it has no models
 	for _, e := range entries {
-		if path := filepath.Join(dir, e.Name()); isDir(path) && !strings.Contains(e.Name(), ".part") {
+		if path := filepath.Join(dir, e.Name()); isDir(path) && !strings.Contains(e.Name(), ".part") && !isExtra(e.Name()) {
 			list = append(list, describe(ctx, path, true))
 		}
 	}
