@@ -93,7 +93,12 @@ func (l *maskLayer) TappedSecondary(e *fyne.PointEvent) {
 }
 
 func (l *maskLayer) FocusGained() {}
-func (l *maskLayer) FocusLost()   { l.space = false }
+
+// FocusLost also ends what the keys paint: nobody could go on with it.
+func (l *maskLayer) FocusLost() {
+	l.space = false
+	l.release()
+}
 
 func (l *maskLayer) KeyDown(e *fyne.KeyEvent) { l.hold(e.Name, true) }
 func (l *maskLayer) KeyUp(e *fyne.KeyEvent)   { l.hold(e.Name, false) }

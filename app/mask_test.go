@@ -427,6 +427,28 @@ func TestMaskIsSeenOnAnyPicture(t *testing.T) {
 	}
 }
 
+// TestKeyStrokeIsKept: what was begun to paint by Enter is painted, however the mask is left.
+func TestKeyStrokeIsKept(t *testing.T) {
+	key := func(name fyne.KeyName) func(b *bench) {
+		return func(b *bench) { b.mask.layer.TypedKey(&fyne.KeyEvent{Name: name}) }
+	}
+	for name, leave := range map[string]func(b *bench){
+		"Escape": key(fyne.KeyEscape), "its key": key(fyne.KeyM), "another mode": key(fyne.KeyC), "gallery": key(fyne.KeyG),
+		"the prompt": func(b *bench) { b.win.Canvas().Focus(b.prompt.entry) },
+	} {
+		b := newBench(t, usual)
+		m := b.enterMask(b.file("photo.png", 300, 200, 1))
+		for _, k := range []fyne.KeyName{fyne.KeyReturn, fyne.KeyRight, fyne.KeyDown} {
+			m.layer.TypedKey(&fyne.KeyEvent{Name: k})
+		}
+		leave(b)
+		b.settle()
+		if b.painted() == nil || b.painted().Empty() || m.layer.gesture != nil {
+			t.Errorf("%s: the stroke is gone, or still under way", name)
+		}
+	}
+}
+
 // TestMaskTiles compares what is drawn with the mask: the tint where it changes, the feather inside of it, nothing
 // elsewhere; and a stroke under way is drawn at once.
 func TestMaskTiles(t *testing.T) {
