@@ -36,7 +36,7 @@ func (s *session) offerEach(files []string) {
 	s.notice.Ask(text, actions...)
 }
 
-// editEach puts the files into the queue, each to be edited as the desk says. It waits for adapters that are being read.
+// editEach puts the files into the queue, each to be edited as the desk says. It waits for adapters that are read.
 func (s *session) editEach(files []string) {
 	s.waiting, s.waitingFor = false, nil
 	s.view.refresh()

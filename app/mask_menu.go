@@ -29,7 +29,8 @@ func (m *maskMode) menu() *fyne.Menu {
 	save := fyne.NewMenuItem("Save the mask as…", func() { m.host.saveMask(m.mask) })
 	items := []*fyne.MenuItem{
 		fyne.NewMenuItem("Invert", m.invert), steps("Grow", (*paint.Mask).Grow), steps("Shrink", (*paint.Mask).Shrink),
-		fyne.NewMenuItem("Clear", m.clear), fyne.NewMenuItemSeparator(), automatic, m.frameItem(), fyne.NewMenuItemSeparator(),
+		fyne.NewMenuItem("Clear", m.clear), fyne.NewMenuItemSeparator(), automatic, m.frameItem(),
+		fyne.NewMenuItemSeparator(),
 		fyne.NewMenuItem("Load a mask…", func() { m.host.pickMask(m.loadMask) }), save,
 	}
 	if m.holder != nil { // the rest is about a mask for the model

@@ -105,8 +105,8 @@ func TestNotices(t *testing.T) {
 	}
 }
 
-// TestNoticesBelowTools: a notice leaves the tools of a mode in sight, in every mode that has some, and goes back up when
-// the mode is left.
+// TestNoticesBelowTools: a notice leaves the tools of a mode in sight, in every mode that has some, and goes back up
+// when the mode is left.
 func TestNoticesBelowTools(t *testing.T) {
 	b := newBench(t, usual)
 	b.slots.add(0, []string{b.file("one.png", 128, 96, 1)})

@@ -50,8 +50,8 @@ func (e Edit) withTexts(other Edit) Edit {
 
 // sameChoices compares what is chosen.
 func (e Edit) sameChoices(other Edit) bool {
-	return e.Mask.same(other.Mask) && e.Mask.Area == other.Mask.Area && e.Whole == other.Whole && e.Hidden == other.Hidden &&
-		e.MatchColours == other.MatchColours && e.Keep == other.Keep
+	return e.Mask.same(other.Mask) && e.Mask.Area == other.Mask.Area && e.Whole == other.Whole &&
+		e.Hidden == other.Hidden && e.MatchColours == other.MatchColours && e.Keep == other.Keep
 }
 
 // Extends says whether a margin is typed.

@@ -128,8 +128,8 @@ func TestPaintedIsKeptAtTheEnd(t *testing.T) {
 	again.Keeper.Last()
 }
 
-// TestMaskArea checks that a chosen area is asked for, grows with what is painted, is a choice that undo takes back, and
-// stays when the mask is kept.
+// TestMaskArea checks that a chosen area is asked for, grows with what is painted, is a choice that undo takes back,
+// and stays when the mask is kept.
 func TestMaskArea(t *testing.T) {
 	square := func(r image.Rectangle) *paint.Mask {
 		w := paint.New(image.Pt(200, 100)).Edit()

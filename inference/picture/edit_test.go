@@ -39,7 +39,8 @@ func exampleEdit(levels *image.Gray) *Edit {
 	feather, context := 12, 0
 	return &Edit{
 		Mask:     NewMask(ReferenceFile{Path: "/home/anna/maske.png", SHA256: "ef"}, levels),
-		Strength: 0.6, Feather: &feather, Context: &context, Area: [4]int{4, 5, 60, 70}, MatchColours: true, Extend: [4]int{1, 0, 0, 2},
+		Strength: 0.6, Feather: &feather, Context: &context, Area: [4]int{4, 5, 60, 70}, MatchColours: true,
+		Extend: [4]int{1, 0, 0, 2},
 		KeepUnchanged: 0.25,
 	}
 }

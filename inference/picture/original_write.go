@@ -13,8 +13,8 @@ import (
 
 // What an Original adds to a file of each format: its declarations of colours and its Exif block.
 
-// pngDeclarations returns the chunks of a PNG file that declare the colours, and the Exif block, of an Original: without
-// the settings of the picture that it was made from, as its own have chunks of their own.
+// pngDeclarations returns the chunks of a PNG file that declare the colours, and the Exif block, of an Original:
+// without the settings of the picture that it was made from, as its own have chunks of their own.
 func (o *Original) pngDeclarations() (chunks []byte) {
 	profile := o.carried.icc
 	if o.Format != "PNG" {
