@@ -40,7 +40,7 @@ func exampleEdit(levels *image.Gray) *Edit {
 	return &Edit{
 		Mask:     NewMask(ReferenceFile{Path: "/home/anna/maske.png", SHA256: "ef"}, levels),
 		Strength: 0.6, Feather: &feather, Context: &context, Area: [4]int{4, 5, 60, 70}, MatchColours: true,
-		Extend: [4]int{1, 0, 0, 2},
+		Extend:        [4]int{1, 0, 0, 2},
 		KeepUnchanged: 0.25,
 	}
 }
