@@ -58,9 +58,11 @@ var arrows = map[string][]string{
 	"inference/backend":             {"inference/tensor"},
 	"inference/backend/backendtest": {"inference/backend", "inference/tensor"},
 	"inference/checkpoint": {
-		"atomicfile", "inference/checkpoint/gguf", "inference/checkpoint/mapped", "inference/checkpoint/safetensors",
+		"atomicfile", "inference/checkpoint/gguf", "inference/checkpoint/mapped", "inference/checkpoint/pth",
+		"inference/checkpoint/safetensors",
 		"inference/tensor", "assets/demo",
 	},
+	"inference/checkpoint/pth":    {"inference/tensor"},
 	"inference/checkpoint/gguf":   {"inference/checkpoint/chunked", "inference/checkpoint/mapped", "inference/tensor"},
 	"inference/checkpoint/mapped": {"atomicfile", "inference/tensor"},
 	"inference/checkpoint/safetensors": {

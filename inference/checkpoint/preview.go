@@ -6,8 +6,10 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/kleinbild/kleinbild/inference/checkpoint/pth"
 	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
@@ -18,8 +20,8 @@ const PreviewName = "taef2"
 const PreviewFile = "taef2.safetensors"
 
 // FindPreview returns the path of the file with TAEF2, a small decoder for previews, or "" if there is none. It looks in
-// ModelsDir, and in the folders vae_approx of ComfyUI and similar programs for a .safetensors file whose name begins
-// with taef2. env returns variables of the environment.
+// ModelsDir, and in the folders vae_approx of ComfyUI and similar programs for a .safetensors or .pth file whose name
+// begins with taef2. env returns variables of the environment.
 func FindPreview(env func(string) string) string {
 	if own := filepath.Join(ModelsDir(), PreviewName, PreviewFile); exists(own) {
 		return own
@@ -30,7 +32,8 @@ func FindPreview(env func(string) string) string {
 				list, _ := readDir(folder, maxListed)
 				for _, e := range list {
 					name := strings.ToLower(e.Name())
-					if strings.HasPrefix(name, PreviewName) && strings.HasSuffix(name, ".safetensors") {
+					if strings.HasPrefix(name, PreviewName) && !strings.Contains(name, "encoder") &&
+						(strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".pth")) {
 						return filepath.Join(folder, e.Name())
 					}
 				}
@@ -60,8 +63,12 @@ func (s memorySource) Tensor(name string) (tensor.Tensor, error) {
 }
 
 // ReadPreview reads the tensors of a decoder for previews whose names begin with "decoder." into memory, so that the
-// file may change afterwards. Errors name the file.
+// file may change afterwards. Errors name the file. A .pth file has a decoder alone, whose layers it numbers without
+// "decoder.layers." before them and from 1 on.
 func ReadPreview(ctx context.Context, path string) (tensor.Source, error) {
+	if strings.EqualFold(filepath.Ext(path), ".pth") {
+		return readPreviewPth(ctx, path)
+	}
 	file, err := OpenTensors(ctx, path)
 	if err != nil {
 		return nil, err
@@ -81,6 +88,21 @@ func ReadPreview(ctx context.Context, path string) (tensor.Source, error) {
 		}
 		t.Data = slices.Clone(t.Data)
 		all.tensors[name] = t
+	}
+	return all, nil
+}
+
+func readPreviewPth(ctx context.Context, path string) (tensor.Source, error) {
+	tensors, err := pth.Read(ctx, path, maxPreviewBytes)
+	if err != nil {
+		return nil, err
+	}
+	all := memorySource{path, map[string]tensor.Tensor{}}
+	for name, t := range tensors {
+		number, rest, _ := strings.Cut(name, ".")
+		if layer, err := strconv.Atoi(number); err == nil {
+			all.tensors[fmt.Sprintf("decoder.layers.%d.%s", layer-1, rest)] = t
+		}
 	}
 	return all, nil
 }
