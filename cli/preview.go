@@ -28,8 +28,8 @@ func (c *generateCommand) checkPreview() error {
 }
 
 // previewFile replaces a file by each preview of a run, in the background, so that the run does not wait for the disk.
-// Whoever reads the file sees a whole picture. If a preview comes while one is written, the newest of those that wait is
-// written next.
+// Whoever reads the file sees a whole picture. If previews come while one is written, the newest of them is written
+// next.
 type previewFile struct {
 	path string
 	next chan *image.RGBA

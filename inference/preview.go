@@ -71,8 +71,8 @@ func (w *previewWeights) notices() []string {
 // size.
 const previewTokens = 12
 
-// preview decodes a preview of the picture that the present velocity leads to: with TAEF2 at the picture's size, or with
-// the VAE. For the VAE it averages the latents over squares of tokens, so that the decoder has little to do.
+// preview decodes a preview of the picture that the present velocity leads to: with TAEF2 at the picture's size, or
+// with the VAE. For the VAE it averages the latents over squares of tokens, so that the decoder has little to do.
 func (r *run) preview(latents, velocity backend.Matrix, sigma float32) (*image.RGBA, error) {
 	b, grid := r.b, gridOf(r.shape.size)
 	s := backend.NewScope(b)

@@ -16,7 +16,8 @@ import (
 	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
-// writeTAEF2 writes a file like taef2.safetensors with the goldens' weights. change may rename tensors or leave them out.
+// writeTAEF2 writes a file like taef2.safetensors with the goldens' weights. change may rename tensors or leave them
+// out.
 func writeTAEF2(t *testing.T, change func(*tensor.Tensor) string) string {
 	t.Helper()
 	manifest, err := synthetic.ReadManifest(filepath.Join(testdataGolden, "taef2", "taef2.safetensors.json"))
@@ -161,7 +162,9 @@ func TestPreviewWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, size := range []picture.Size{{Width: 512, Height: 512}, {Width: 1344, Height: 768}, {Width: 2048, Height: 2048}} {
+	for _, size := range []picture.Size{
+		{Width: 512, Height: 512}, {Width: 1344, Height: 768}, {Width: 2048, Height: 2048},
+	} {
 		step := stepWork(cfg, MaxSequenceLength+gridOf(size).Tokens())
 		share := taef2.Work() * float64(size.Width*size.Height) / step
 		t.Logf("%v: %.2f %% of a step", size, 100*share)

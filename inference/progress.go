@@ -38,9 +38,9 @@ type Progress struct {
 	Elapsed  time.Duration
 	// Remaining is an estimate. It is 0 until there is something to estimate it from.
 	Remaining time.Duration
-	// Preview is the picture that the model expects at the end: at its size if TAEF2 is there, else at a fraction of it. In an edit with a mask it is
-	// laid into image 1, and has the proportions of that. It is set once after each step but the last, if the request
-	// asks for previews.
+	// Preview is the picture that the model expects at the end: at its size if TAEF2 is there, else at a fraction of it.
+	// In an edit with a mask it is laid into image 1, and has the proportions of that. It is set once after each step
+	// but the last, if the request asks for previews.
 	Preview *image.RGBA
 }
 

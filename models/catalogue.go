@@ -70,8 +70,8 @@ func Catalogue() (list []Model) {
 	return list
 }
 
-// Find returns the model of the catalogue, or the extra, with the given name, in capitals or not. The error lists the names that
-// exist.
+// Find returns the model of the catalogue, or the extra, with the given name, in capitals or not. The error lists the
+// names that exist.
 func Find(name string) (Model, error) {
 	var names []string
 	for _, m := range append(Catalogue(), Extras()...) {

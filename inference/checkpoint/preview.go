@@ -19,8 +19,8 @@ const PreviewName = "taef2"
 // PreviewFile is the name of that decoder's file.
 const PreviewFile = "taef2.safetensors"
 
-// FindPreview returns the path of the file with TAEF2, a small decoder for previews, or "" if there is none. It looks in
-// ModelsDir, and in the folders vae_approx of ComfyUI and similar programs for a .safetensors or .pth file whose name
+// FindPreview returns the path of the file with TAEF2, a small decoder for previews, or "" if there is none. It looks
+// in ModelsDir, and in the folders vae_approx of ComfyUI and similar programs for a .safetensors or .pth file whose name
 // begins with taef2. env returns variables of the environment.
 func FindPreview(env func(string) string) string {
 	if own := filepath.Join(ModelsDir(), PreviewName, PreviewFile); exists(own) {

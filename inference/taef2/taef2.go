@@ -1,5 +1,5 @@
-// Package taef2 turns latents into a picture with the decoder of TAEF2, a tiny autoencoder for FLUX.2's latents. What it
-// makes is close to what the VAE makes, for a small part of the VAE's arithmetic: it is for previews.
+// Package taef2 turns latents into a picture with the decoder of TAEF2, a tiny autoencoder for FLUX.2's latents. What
+// it makes is close to what the VAE makes, for a small part of the VAE's arithmetic: it is for previews.
 //
 // The arithmetic follows taesd.py of madebyollin/taesd.
 package taef2

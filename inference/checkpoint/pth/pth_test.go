@@ -22,8 +22,8 @@ func text(s string) string {
 
 // pickled returns the pickle of a dictionary with one tensor [2, 2] called name, made by the function call.
 func pickled(name, class, call, shape, strides string) string {
-	return "\x80\x02ccollections\nOrderedDict\nq\x00)R(" + text(name) + "c" + call + "\n((" + text("storage") + "c" + class +
-		"\n" + text("0") + text("cpu") + "K\x04tQK\x00" + shape + strides + "\x89h\x00)RtRu."
+	return "\x80\x02ccollections\nOrderedDict\nq\x00)R(" + text(name) + "c" + call + "\n((" + text("storage") + "c" +
+		class + "\n" + text("0") + text("cpu") + "K\x04tQK\x00" + shape + strides + "\x89h\x00)RtRu."
 }
 
 const rebuild, float = "torch._utils\n_rebuild_tensor_v2", "torch\nFloatStorage"
@@ -86,8 +86,9 @@ func TestReadRefuses(t *testing.T) {
 		{"integers", map[string]string{"data.pkl": pickled("w", "torch\nLongStorage", rebuild, square, rows)},
 			"a storage of another kind, want float32, float16 or bfloat16"},
 		{"turned", map[string]string{"data.pkl": pickled("w", float, rebuild, square, "K\x01K\x02\x86")}, "with strides"},
-		{"too much", map[string]string{"data.pkl": pickled("w", float, rebuild, "J\x00\x00\x00\x10K\x01\x86", "K\x01K\x01\x86")},
-			"of values"},
+		{"too much", map[string]string{
+			"data.pkl": pickled("w", float, rebuild, "J\x00\x00\x00\x10K\x01\x86", "K\x01K\x01\x86"),
+		}, "of values"},
 		{"big-endian", map[string]string{"data.pkl": ".", "byteorder": "big"}, "want little"},
 		{"a dictionary in itself", map[string]string{"data.pkl": "}q\x00" + text("a") + "h\x00s."}, "more than 4 levels"},
 	} {
