@@ -114,10 +114,10 @@ func Convert(ctx context.Context, opts ConvertOptions, progress func(done, total
 	return err
 }
 
-// UseConverted returns a list that is a model with the file that Convert has written in place of the network that it was
-// made from: for a model in a folder of Diffusers, the file and the model; for single files, the file and those of the
-// other networks. ok is false if there is none, because the other networks lie in one file with the old one, or are not
-// there.
+// UseConverted returns a list that is a model with the file that Convert has written in place of the network that it
+// was made from: for a model in a folder of Diffusers, the file and the model; for single files, the file and those of
+// the other networks. ok is false if there is none, because the other networks lie in one file with the old one, or are
+// not there.
 func UseConverted(ctx context.Context, opts ConvertOptions) (spec string, ok bool) {
 	found, err := checkpoint.Find(ctx, opts.Model, os.Getenv, "")
 	if err != nil {

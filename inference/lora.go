@@ -185,8 +185,8 @@ func (e *Engine) openLoRA(ctx context.Context, l LoRA) (openLoRA, error) {
 	return o, nil
 }
 
-// file returns the open file of path, which it opens if it is not open or was changed. Opening reads all of the file, for
-// its digest; meanwhile other files can be used, and those who want the same file wait for it.
+// file returns the open file of path, which it opens if it is not open or was changed. Opening reads all of the file,
+// for its digest; meanwhile other files can be used, and those who want the same file wait for it.
 func (l *loras) file(ctx context.Context, path string, base lora.Base) (openLoRA, error) {
 	l.mu.Lock()
 	for {

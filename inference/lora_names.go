@@ -104,7 +104,8 @@ func (l LoRANames) FindAll(name string) (list []LoRA) {
 		func(a string) bool { return strings.EqualFold(path.Base(a), name) },
 	} {
 		for _, n := range l {
-			if a := (LoRA{Name: n.Name, Path: n.Path, Digest: n.Digest, Strength: 1}); same(n.Name) && !slices.Contains(list, a) {
+			a := LoRA{Name: n.Name, Path: n.Path, Digest: n.Digest, Strength: 1}
+			if same(n.Name) && !slices.Contains(list, a) {
 				list = append(list, a)
 			}
 		}

@@ -80,8 +80,8 @@ var processorPath = sync.OnceValues(func() (pathRates, error) {
 	return rates, err
 })
 
-// int8IsFaster reports whether products of the path in use for int8 were measured to be clearly faster than those of the
-// path in use for floats.
+// int8IsFaster reports whether products of the path in use for int8 were measured to be clearly faster than those of
+// the path in use for floats.
 func (r pathRates) int8IsFaster() bool {
 	i := slices.IndexFunc(r.Float, func(r cpu.Rate) bool { return r.Level == cpu.Current() })
 	j := slices.IndexFunc(r.Int8, func(r cpu.Int8Rate) bool { return r.Path == cpu.CurrentInt8() })

@@ -16,7 +16,8 @@ func (s *Server) engine(w *reply, r *http.Request) error {
 	}
 	return w.json(http.StatusOK, api.Engine{
 		Program: api.Program, Version: s.opts.Version, Protocol: api.Protocol,
-		Features: []api.Feature{api.Previews, api.References, api.Edits, api.Areas, api.LoRAs}, Model: api.ModelOf(m.Engine.Info()),
+		Features: []api.Feature{api.Previews, api.References, api.Edits, api.Areas, api.LoRAs},
+		Model:    api.ModelOf(m.Engine.Info()),
 	})
 }
 

@@ -115,8 +115,8 @@ type Checkpoint struct {
 // Open opens the checkpoint that spec names: Demo, for the model that is embedded in the program; a folder of
 // Diffusers, of ComfyUI, or with single files; or single files separated by commas, in any order: transformer, VAE,
 // text encoder, and optionally a tokenizer.json or its folder. A file with a VAE's decoder alone takes the place of the
-// decoder of the VAE that the rest has. An error is one line that names the file. If ctx ends, Open returns its cause at
-// once.
+// decoder of the VAE that the rest has. An error is one line that names the file. If ctx ends, Open returns its cause
+// at once.
 func Open(ctx context.Context, spec string) (*Checkpoint, error) { return OpenWith(ctx, spec, "") }
 
 // OpenWith is like Open, with the VAE at vae, unless that is "", in place of the model's: a file, a decoder alone, or a

@@ -20,8 +20,8 @@ const PreviewName = "taef2"
 const PreviewFile = "taef2.safetensors"
 
 // FindPreview returns the path of the file with TAEF2, a small decoder for previews, or "" if there is none. It looks
-// in ModelsDir, and in the folders vae_approx of ComfyUI and similar programs for a .safetensors or .pth file whose name
-// begins with taef2. env returns variables of the environment.
+// in ModelsDir, and in the folders vae_approx of ComfyUI and similar programs for a .safetensors or .pth file whose
+// name begins with taef2. env returns variables of the environment.
 func FindPreview(env func(string) string) string {
 	if own := filepath.Join(ModelsDir(), PreviewName, PreviewFile); exists(own) {
 		return own

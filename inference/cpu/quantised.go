@@ -44,8 +44,8 @@ func (q *quantisedWeights) free() {
 
 // canQuantise reports whether a weight can be quantised without a second rounding.
 func canQuantise(t tensor.Tensor) bool {
-	return len(t.Shape) == 2 && t.Shape[0] > 0 && t.Shape[1] > 0 && t.Shape[1] <= matmul.MaxInt8Depth && t.Scale == 1 && t.Quant == nil &&
-		(t.DType == tensor.BF16 || t.DType == tensor.F16 || t.DType == tensor.F32)
+	return len(t.Shape) == 2 && t.Shape[0] > 0 && t.Shape[1] > 0 && t.Shape[1] <= matmul.MaxInt8Depth &&
+		t.Scale == 1 && t.Quant == nil && (t.DType == tensor.BF16 || t.DType == tensor.F16 || t.DType == tensor.F32)
 }
 
 // int8Of returns a weight of int8, as it is stored or quantised now, if products with it are computed in integers.

@@ -47,7 +47,8 @@ func compareStages(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	inferred, err := InferConfig(weights)
-	if err != nil || inferred.DecoderWidths[0] != cfg.DecoderWidths[0] || inferred.EncoderWidths[3] != cfg.EncoderWidths[3] {
+	if err != nil ||
+		inferred.DecoderWidths[0] != cfg.DecoderWidths[0] || inferred.EncoderWidths[3] != cfg.EncoderWidths[3] {
 		t.Errorf("from the shapes: %+v, %v, want %+v", inferred, err, cfg)
 	}
 	file, err := safetensors.Open(t.Context(), filepath.Join(dir, "stages.safetensors"))
