@@ -134,7 +134,7 @@ func (p *canvasPanel) placeTools(size fyne.Size) {
 	shown := slices.Clone(p.offered)
 	width := func() float32 { return ui.RowSize(shown).Width }
 	_, least := p.toolsOfMode()
-	for _, least := range append(least, p.copy, p.fit, p.percent, p.save, p.info, p.buttonOf("P")) {
+	for _, least := range append(least, p.copy, p.fit, p.percent, p.save, p.buttonOf("P"), p.info) {
 		if i := slices.Index(shown, least); i >= 0 && width() > size.Width-2*ui.Margin {
 			shown = slices.Delete(shown, i, i+1)
 		}
