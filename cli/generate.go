@@ -273,9 +273,6 @@ func (c *generateCommand) prepare(ctx context.Context, s Streams) (*batch, error
 	if err := c.readLike(b); err != nil {
 		return nil, err
 	}
-	if err := c.checkPreview(); err != nil {
-		return nil, err
-	}
 	if err := c.checkStandardOutput(unwrap(s.Out)); err != nil {
 		return nil, err
 	}
@@ -310,6 +307,9 @@ func (c *generateCommand) prepare(ctx context.Context, s Streams) (*batch, error
 	}
 	if b.checked, err = b.checked.Read(ctx, inference.ReadAtOnce); err != nil {
 		return nil, c.withOrigin(err)
+	}
+	if err := c.checkPreview(b); err != nil {
+		return nil, err
 	}
 	if c.Overwrite {
 		return b, nil

@@ -124,3 +124,21 @@ func sameFile(a, b string) bool {
 	y, errY := os.Stat(b)
 	return errX == nil && errY == nil && os.SameFile(x, y)
 }
+
+// samePath says whether a and b are one file, or will be: a file that is not there yet is known by its folder and name.
+// Names that differ in case only are one, as on the disks of Windows and macOS.
+func samePath(a, b string) bool {
+	return sameFile(a, b) || strings.EqualFold(place(a), place(b))
+}
+
+// place returns the absolute path of a file, through the links of its folder.
+func place(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
+	dir, name := filepath.Split(path)
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	return filepath.Join(dir, name)
+}

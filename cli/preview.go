@@ -6,23 +6,40 @@ import (
 	"image"
 	"image/png"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/kleinbild/kleinbild/atomicfile"
 	"github.com/kleinbild/kleinbild/inference"
 )
 
-// checkPreview checks that --preview names a PNG file that is none of the pictures that are read or made.
-func (c *generateCommand) checkPreview() error {
+// checkPreview checks that --preview names a PNG file that is none of the pictures that are read or made by b, whose
+// seeds are known.
+func (c *generateCommand) checkPreview(b *batch) error {
 	switch {
 	case c.Preview == "":
+		return nil
 	case !strings.EqualFold(filepath.Ext(c.Preview), ".png"):
 		return usagef("--preview %s, want a .png file", c.Preview)
-	case slices.ContainsFunc(append(c.Image, c.Output, c.Like, c.Mask), func(other string) bool {
-		return other != "" && filepath.Clean(other) == filepath.Clean(c.Preview)
-	}):
-		return usagef("--preview %s is one of the other pictures, want a file of its own", c.Preview)
+	}
+	others := append([]string{c.Like, c.Mask}, c.Image...)
+	for _, source := range b.checked.References() {
+		if r, ok := source.(inference.Reference); ok {
+			others = append(others, r.Path)
+		}
+	}
+	if b.output != standardOutput {
+		for _, seed := range b.seeds {
+			output, _ := b.outputFor(seed)
+			others = append(others, output)
+		}
+	}
+	for _, other := range others {
+		if other != "" && samePath(c.Preview, other) {
+			return usagef("--preview %s is one of the other pictures, %s, want a file of its own", c.Preview, other)
+		}
+	}
+	if c.isEarlierMask(b, c.Preview) {
+		return usagef("--preview %s is the mask of --like, want a file of its own", c.Preview)
 	}
 	return nil
 }
