@@ -103,6 +103,34 @@ func TestAllInOne(t *testing.T) {
 	}
 }
 
+// TestVAEInPlaceOfJoined opens a file of all three networks with a decoder beside it, and another VAE in place of both:
+// the transformer and the text encoder must stay readable, and the decoder's file must be closed.
+func TestVAEInPlaceOfJoined(t *testing.T) {
+	_, single := tiny(t)
+	dir := t.TempDir()
+	all := writeEntries(t, filepath.Join(dir, "all.safetensors"), allInOne(small(), "text_encoder.", "vae."))
+	_, v, _ := small().SingleFiles()
+	decoder := writeEntries(t, filepath.Join(dir, "decoder.safetensors"),
+		slices.DeleteFunc(v, func(e safetensors.Entry) bool { return !strings.HasPrefix(e.Name, "decoder.") }))
+	other := spec(single, vaeFile)
+	c, err := OpenWith(t.Context(), all+","+decoder, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	want := mustOpen(t, spec(single, bf16File, vaeFile, textFile))
+	compareSources(t, c.Transformer.Source, want.Transformer.Source)
+	compareSources(t, c.TextEncoder.Source, want.TextEncoder.Source)
+	compareSources(t, c.VAE.Source, want.VAE.Source)
+	var paths []string
+	for _, f := range c.files() {
+		paths = append(paths, f.Path())
+	}
+	if !slices.Equal(paths, []string{all, other}) {
+		t.Errorf("open files %q, want %q and %q", paths, all, other)
+	}
+}
+
 // TestFP8WithoutScales checks that a file whose weights were only rounded to float8, without any scale, is used
 // unscaled, with a notice.
 func TestFP8WithoutScales(t *testing.T) {

@@ -130,13 +130,25 @@ func (c *Checkpoint) useVAE(ctx context.Context, path string) error {
 		c.decoder = other.decoder
 		return c.useDecoder()
 	}
-	if old := c.VAE.set; old != nil && old != c.Transformer.set && old != c.TextEncoder.set {
-		if err := old.Close(); err != nil {
-			return errors.Join(err, other.Close())
+	old := storesOf(c.VAE.set)
+	c.VAE = other.VAE
+	for _, s := range old {
+		if s != c.Transformer.set && s != c.TextEncoder.set { // as the file of all three is
+			err = errors.Join(err, s.Close())
 		}
 	}
-	c.VAE = other.VAE
-	return nil
+	return err
+}
+
+// storesOf returns the files of a component, each by itself, so that they can be compared with those of others.
+func storesOf(s store) []store {
+	switch s := s.(type) {
+	case nil:
+		return nil
+	case joinedFiles:
+		return append(storesOf(s.store), storesOf(s.decoder)...)
+	}
+	return []store{s}
 }
 
 // holds returns the kind of the first network in c.
