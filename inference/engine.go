@@ -145,7 +145,7 @@ func open(ctx context.Context, opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := newEngine(ckpt, opts)
+	e, err := newEngine(ctx, ckpt, opts)
 	if err != nil {
 		return nil, errors.Join(err, ckpt.Close())
 	}
@@ -195,13 +195,15 @@ func find(ctx context.Context, opts Options) (found checkpoint.Choice, missing *
 	return found, nil, err
 }
 
-func newEngine(ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
+func newEngine(ctx context.Context, ckpt *checkpoint.Checkpoint, opts Options) (*Engine, error) {
 	b, precision, fallBack, err := openBackend(opts, ckpt)
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{ckpt: ckpt, caches: newCaches(b)}
-	e.readPreviewDecoder(opts)
+	if e.readPreviewDecoder(ctx, opts); ctx.Err() != nil {
+		return nil, errors.Join(context.Cause(ctx), b.Close())
+	}
 	if err := ckpt.Guard(func() error { return e.loadStages(b) }); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}

@@ -81,7 +81,7 @@ func TestQuantisedModelOnSmallCards(t *testing.T) {
 		}
 		c.Transformer.Source = kinds{c.Transformer.Source, transformerKind(row.dtype)}
 		c.TextEncoder.Source = kinds{c.TextEncoder.Source, encoderQ4KM}
-		e, err := newEngine(c, Options{Device: DeviceSim, sim: &cuda.Options{Open: func() (cu.Context, error) {
+		e, err := newEngine(t.Context(), c, Options{Device: DeviceSim, sim: &cuda.Options{Open: func() (cu.Context, error) {
 			return ptxsim.Open(ptxsim.Device{TotalBytes: row.limit}), nil
 		}}})
 		if err != nil {

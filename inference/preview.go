@@ -30,7 +30,7 @@ type previewWeights struct {
 }
 
 // readPreviewDecoder reads TAEF2, if its file is there and the model has the latents that it was trained on.
-func (e *Engine) readPreviewDecoder(opts Options) {
+func (e *Engine) readPreviewDecoder(ctx context.Context, opts Options) {
 	path := opts.taef2
 	if path == "" {
 		cfg, err := configOf(e.ckpt.VAE, vae.ParseConfig, vae.InferConfig)
@@ -41,7 +41,7 @@ func (e *Engine) readPreviewDecoder(opts Options) {
 			return
 		}
 	}
-	e.previewWeights.src, e.previewWeights.err = checkpoint.ReadPreview(context.Background(), path)
+	e.previewWeights.src, e.previewWeights.err = checkpoint.ReadPreview(ctx, path)
 }
 
 // decoder returns the decoder for previews on b, or nil if there is none.

@@ -124,7 +124,7 @@ func openHollow(s synthetic.Spec, tokens fs.FS, opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newEngine(c, opts)
+	return newEngine(context.Background(), c, opts)
 }
 
 // hollowCheckpoint returns the checkpoint of openHollow.

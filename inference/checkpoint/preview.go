@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/kleinbild/kleinbild/inference/checkpoint/mapped"
 	"github.com/kleinbild/kleinbild/inference/checkpoint/pth"
 	"github.com/kleinbild/kleinbild/inference/tensor"
 )
@@ -63,7 +64,8 @@ func (s memorySource) Tensor(name string) (tensor.Tensor, error) {
 }
 
 // ReadPreview reads the tensors of a decoder for previews whose names begin with "decoder." into memory, so that the
-// file may change afterwards. Errors name the file. A .pth file has a decoder alone, whose layers it numbers without
+// file may change afterwards. Errors name the file; that of a page that cannot be read is an *UnreadableError. If ctx
+// has ended, ReadPreview returns its cause. A .pth file has a decoder alone, whose layers it numbers without
 // "decoder.layers." before them and from 1 on.
 func ReadPreview(ctx context.Context, path string) (tensor.Source, error) {
 	if strings.EqualFold(filepath.Ext(path), ".pth") {
@@ -73,23 +75,40 @@ func ReadPreview(ctx context.Context, path string) (tensor.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readPreview(ctx, path, file)
+}
+
+// readPreview copies the decoder out of file, which it closes.
+func readPreview(ctx context.Context, path string, file *Tensors) (tensor.Source, error) {
 	defer file.Close()
-	all, bytes := memorySource{path, map[string]tensor.Tensor{}}, 0
+	all := memorySource{path, map[string]tensor.Tensor{}}
+	if err := mapped.Guard(file.Files(), func() error { return all.copyDecoder(ctx, file) }); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// copyDecoder copies the tensors of a file whose names begin with "decoder.".
+func (s memorySource) copyDecoder(ctx context.Context, file *Tensors) error {
+	bytes := 0
 	for _, name := range file.Names() {
 		if !strings.HasPrefix(name, "decoder.") {
 			continue
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		t, err := file.Tensor(name)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if bytes += len(t.Data); bytes > maxPreviewBytes {
-			return nil, fmt.Errorf("checkpoint: %s: more than %d MB of decoder, want TAEF2", path, maxPreviewBytes>>20)
+			return fmt.Errorf("checkpoint: %s: more than %d MB of decoder, want TAEF2", s.path, maxPreviewBytes>>20)
 		}
 		t.Data = slices.Clone(t.Data)
-		all.tensors[name] = t
+		s.tensors[name] = t
 	}
-	return all, nil
+	return nil
 }
 
 func readPreviewPth(ctx context.Context, path string) (tensor.Source, error) {
