@@ -68,8 +68,8 @@ type adapted struct {
 // term is the Δ of one change.
 type term struct {
 	from, to int
-	// rank is that of a term of a low rank, 0 for all others. Until Finish, source and values make its matrices: A without
-	// the rows of zeros up to rank, and B times the strength.
+	// rank is that of a term of a low rank, 0 for all others. Source and values make its matrices: A without the rows of
+	// zeros up to rank, and B times the strength. Where it may stand beside the weight, they are kept until Finish.
 	rank                 int
 	source               string
 	downValues, upValues []float32
@@ -129,10 +129,14 @@ func (a *Adapters) Add(c Change, strength float32) error {
 	switch {
 	case c.Rank > 0:
 		rank := (c.Rank + rankMultiple - 1) / rankMultiple * rankMultiple
-		l.terms = append(l.terms, term{
+		t := term{
 			from: c.From, to: c.To, rank: rank, source: c.Source, downValues: c.A,
 			upValues: padded(c.B, n, c.Rank, rank, strength),
-		})
+		}
+		if !a.mayJoin(c.Weight, cols) {
+			a.uploadTerm(&t, cols)
+		}
+		l.terms = append(l.terms, t)
 	case c.P1 > 0:
 		a.kron1, a.kron2 = max(a.kron1, cols, c.P1*c.Q2), max(a.kron2, c.Q2*c.P1, c.P1*c.P2)
 		l.terms = append(l.terms, term{
@@ -214,10 +218,11 @@ func (a *Adapters) Finish() {
 		if a.joins(name, l) {
 			a.join(name, l)
 		} else {
-			a.uploadTerms(l)
-		}
-		for i := range l.terms {
-			l.terms[i].downValues, l.terms[i].upValues = nil, nil
+			for i := range l.terms {
+				if t := &l.terms[i]; t.rank > 0 && t.a.Buffer == nil {
+					a.uploadTerm(t, l.cols)
+				}
+			}
 		}
 		if l.rowScale != nil {
 			l.rowFactors = a.keep(1, l.rows, tensor.F32, plusOne(l.rowScale))
@@ -226,15 +231,12 @@ func (a *Adapters) Finish() {
 	}
 }
 
-// uploadTerms makes the matrices of a layer's terms of a low rank.
-func (a *Adapters) uploadTerms(l *adapted) {
-	for i := range l.terms {
-		if t := &l.terms[i]; t.rank > 0 {
-			a.thin = max(a.thin, t.rank)
-			t.a = a.share("A "+t.source, t.rank, l.cols, t.downValues, 1)
-			t.b = a.keep(t.to-t.from, t.rank, a.t.b.Activation(), t.upValues)
-		}
-	}
+// uploadTerm makes the matrices of a term of a low rank of a weight with cols columns, and lets go of its values.
+func (a *Adapters) uploadTerm(t *term, cols int) {
+	a.thin = max(a.thin, t.rank)
+	t.a = a.share("A "+t.source, t.rank, cols, t.downValues, 1)
+	t.b = a.keep(t.to-t.from, t.rank, a.t.b.Activation(), t.upValues)
+	t.downValues, t.upValues = nil, nil
 }
 
 // spareColumns is how many columns A·x needs behind those of x.

@@ -139,3 +139,52 @@ func processorTime() time.Duration {
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &usage)
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
+
+// joining is a processor that claims to join matrices beside weights.
+type joining struct{ backend.Backend }
+
+func (joining) JoinsBeside() bool { return true }
+
+// TestAdapterValuesLetGo checks that the values of an adapter of a low rank stay in the host's memory only where they
+// may come to stand beside the weight, and until Finish.
+func TestAdapterValuesLetGo(t *testing.T) {
+	cfg := defaults()
+	cfg.OutChannels, cfg.DoubleBlocks, cfg.SingleBlocks, cfg.Heads, cfg.ContextDim = 128, 1, 1, 1, 128
+	plain := cpu.New(tensor.F32)
+	defer plain.Close()
+	const listed, unlisted = "transformer_blocks.0.attn.to_q", "x_embedder" // in Transformer.ranges
+	for _, row := range []struct {
+		name, weight string
+		b            backend.Backend
+		kept         bool
+	}{
+		{"processor", listed, plain, false},
+		{"joining", listed, joining{plain}, true},
+		{"joining, a weight without ranges", unlisted, joining{plain}, false},
+	} {
+		tr, err := New(row.b, cfg, of4B(cfg))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, cols, ok := tr.Layer(row.weight)
+		if !ok {
+			t.Fatalf("%s: no %s", row.name, row.weight)
+		}
+		row.b.Begin(t.Context())
+		a := tr.NewAdapters()
+		c := Change{Weight: row.weight, To: rows, Cols: cols, Source: "x", Rank: 3}
+		c.A, c.B = make([]float32, 3*cols), make([]float32, 3*rows)
+		if err := a.Add(c, 0.5); err != nil {
+			t.Fatal(err)
+		}
+		term := &a.layers[row.weight].terms[0]
+		if kept := term.downValues != nil && term.upValues != nil; kept != row.kept || kept == (term.a.Buffer != nil) {
+			t.Errorf("%s: values are kept: %v, want %v, or else their matrices", row.name, kept, row.kept)
+		}
+		a.Finish()
+		if term.downValues != nil || term.upValues != nil || row.kept != (len(a.beside) > 0) {
+			t.Errorf("%s: values after Finish, or %d weights joined", row.name, len(a.beside))
+		}
+		a.Free()
+	}
+}

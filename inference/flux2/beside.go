@@ -31,11 +31,15 @@ func (t *Transformer) operands(ls ...linear) {
 	t.ranges[ls[0].name] = append(t.ranges[ls[0].name], group)
 }
 
-// joins says whether the changes of a layer are computed beside the weight: those of a low rank are, if the backend
-// can.
+// mayJoin says whether changes of a weight with cols columns can be computed beside it.
+func (a *Adapters) mayJoin(name string, cols int) bool {
+	return backend.JoinsBeside(a.t.b) && a.t.ranges[name] != nil && cols%backend.BesideMultiple == 0
+}
+
+// joins says whether the changes of a layer are computed beside the weight: those of a low rank are, if there are no
+// others.
 func (a *Adapters) joins(name string, l *adapted) bool {
-	if !backend.JoinsBeside(a.t.b) || a.t.ranges[name] == nil || l.cols%backend.BesideMultiple != 0 ||
-		l.rowScale != nil || len(l.colScales) > 0 {
+	if !a.mayJoin(name, l.cols) || l.rowScale != nil || len(l.colScales) > 0 {
 		return false
 	}
 	for _, t := range l.terms {
@@ -46,7 +50,7 @@ func (a *Adapters) joins(name string, l *adapted) bool {
 	return true
 }
 
-// join makes the matrices beside a layer's weight.
+// join makes the matrices beside a layer's weight, and lets go of the values of its terms.
 func (a *Adapters) join(name string, l *adapted) {
 	for _, group := range a.t.ranges[name] {
 		var terms []term
@@ -74,6 +78,9 @@ func (a *Adapters) join(name string, l *adapted) {
 		for _, r := range group {
 			a.beside[r] = beside{shared, a.keep(r.to-r.from, rank, a.t.b.Activation(), upValues(terms, r, rank))}
 		}
+	}
+	for i := range l.terms {
+		l.terms[i].downValues, l.terms[i].upValues = nil, nil
 	}
 }
 
