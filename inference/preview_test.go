@@ -88,8 +88,8 @@ func TestFullPreviewsOnKernels(t *testing.T) {
 	without := plan(t, e, ask)
 	ask.Preview = true
 	p := plan(t, e, ask)
-	if p.ActivationsBytes < without.ActivationsBytes {
-		t.Errorf("with previews %+v, without %+v", p, without)
+	if p.ActivationsBytes <= without.ActivationsBytes { // the tiny VAE takes less for the picture than TAEF2
+		t.Errorf("with previews %+v, want more working memory than without: %+v", p, without)
 	}
 	if !goldenSim {
 		t.Skip("make test-sim runs it on the software device")
