@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -66,53 +67,94 @@ func TestInt8(t *testing.T) {
 	})
 }
 
-// TestQuantisedOnce checks that a weight is quantised once, for all its slices, that its data is released then, and
-// that a run that was cancelled in between leaves nothing wrong behind.
-func TestQuantisedOnce(t *testing.T) {
-	released := 0
-	b := cpu.NewInt8(tensor.F32, cpu.Int8{Quantise: true, Release: func([]byte) { released++ }})
-	defer b.Close()
-	const n, k = 64, 256
+// severalGrains returns a weight in bfloat16 of which goroutines quantise several parts.
+func severalGrains(name string) tensor.Tensor {
+	const n, k = 6 << 10, 256 // 3 MB
 	data := make([]byte, 2*n*k)
 	for i := range n * k {
-		data[2*i+1] = byte(0x3f + i%2<<7) // 0.5 and -0.5
+		data[2*i], data[2*i+1] = byte(i/k), byte(0x3e+i/k%3/2+i%2<<7) // rows differ
 	}
-	w, err := b.LinearWeight(tensor.Tensor{Name: "w", DType: tensor.BF16, Shape: []int{n, k}, Data: data, Scale: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	product := func(w backend.Weight) []float32 {
-		x, y := b.Alloc(8, k, tensor.F32), b.Alloc(8, w.Shape()[0], tensor.F32)
-		values := make([]float32, 8*k)
-		for i := range values {
-			values[i] = float32(i%7) - 2
+	return tensor.Tensor{Name: name, DType: tensor.BF16, Shape: []int{n, k}, Data: data, Scale: 1}
+}
+
+// quantising returns a backend that quantises the given weights.
+func quantising(t *testing.T, release func([]byte), sources ...tensor.Tensor) (*cpu.Backend, []backend.Weight) {
+	t.Helper()
+	b := cpu.NewInt8(tensor.F32, cpu.Int8{Quantise: true, Release: release})
+	t.Cleanup(func() { b.Close() })
+	var ws []backend.Weight
+	for _, source := range sources {
+		w, err := b.LinearWeight(source)
+		if err != nil {
+			t.Fatal(err)
 		}
-		b.Upload(x, values)
-		b.Linear(y, x, w, backend.Epilogue{})
-		out := make([]float32, 8*y.Cols)
-		b.Download(out, y)
-		return out
+		ws = append(ws, w)
 	}
+	return b, ws
+}
+
+// productWith returns the product of 8 rows with w, row-major, or what was there before if b has stopped.
+func productWith(b *cpu.Backend, w backend.Weight) []float32 {
+	const rows = 8
+	n, k := w.Shape()[0], w.Shape()[1]
+	x, y := b.Alloc(rows, k, tensor.F32), b.Alloc(rows, n, tensor.F32)
+	defer b.Free(x, y)
+	values := make([]float32, rows*k)
+	for i := range values {
+		values[i] = float32(i%7) - 2
+	}
+	b.Upload(x, values)
+	b.Linear(y, x, w, backend.Epilogue{})
+	out := make([]float32, rows*n)
+	b.Download(out, y)
+	return out
+}
+
+// TestQuantisedOnce checks that a weight is quantised once, for all its slices, that its data is released then, and
+// that a run that was cancelled between the two weights of an operation leaves nothing wrong behind.
+func TestQuantisedOnce(t *testing.T) {
+	first, second := severalGrains("first"), severalGrains("second")
+	fresh, ws := quantising(t, nil, second)
+	fresh.Begin(t.Context())
+	want := productWith(fresh, ws[0])
+	if err := fresh.Sync(); err != nil || want[0] == 0 || want[0] == want[1] {
+		t.Fatalf("%v, products %v", err, want[:2])
+	}
+	var b *cpu.Backend
+	released := 0
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	b, ws = quantising(t, func([]byte) {
+		if released++; released > 1 {
+			return
+		}
+		for cancel(); b.Sync() == nil; { // until the backend knows it
+			runtime.Gosched()
+		}
+	}, first, second)
 	b.Begin(ctx)
-	for b.Sync() == nil {
-		product(w)
+	x, y := b.Alloc(1, first.Shape[1], tensor.F32), b.Alloc(1, first.Shape[0], tensor.F32)
+	b.Upload(x, make([]float32, x.Cols))
+	b.SwiGLU(y, x, ws[0], ws[1])
+	if err := b.Sync(); !errors.Is(err, context.Canceled) || released != 1 {
+		t.Fatalf("%v, %d weights released, want a run that was cancelled after one", err, released)
 	}
 	b.Begin(t.Context())
-	whole := product(w)
-	clear(data) // it must not be read again
-	part := product(w.Slice(16, 48))
+	if !slices.Equal(productWith(b, ws[1]), want) {
+		t.Error("after a run that was cancelled the product is not that of a fresh backend")
+	}
+	clear(second.Data) // it must not be read again
+	const from, to = 16, 48
+	part, n := productWith(b, ws[1].Slice(from, to)), second.Shape[0]
 	if err := b.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 8 {
-		if !slices.Equal(part[i*32:(i+1)*32], whole[i*n+16:i*n+48]) || whole[i*n] == 0 {
-			t.Fatalf("row %d: %v, want the middle of %v", i, part[i*32:(i+1)*32], whole[i*n:(i+1)*n])
+	for i := range len(want) / n {
+		if row := part[i*(to-from):][:to-from]; !slices.Equal(row, want[i*n+from:i*n+to]) {
+			t.Fatalf("row %d of a slice: %v, want %v", i, row, want[i*n+from:i*n+to])
 		}
 	}
-	if released != 1 {
-		t.Errorf("released %d times, want once", released)
+	if released != 2 {
+		t.Errorf("released %d times, want once for each weight", released)
 	}
 }
 
