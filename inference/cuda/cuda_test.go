@@ -175,6 +175,59 @@ func wantValues(t *testing.T, b *Backend, m backend.Matrix, want float32) {
 	}
 }
 
+// TestBorrowedFree tries all small arenas: where two pieces got room, the second while the first was in use, both get
+// room in any other arena in which their places are free.
+func TestBorrowedFree(t *testing.T) {
+	const units = 7
+	arenaOf := func(free int) (a arena) {
+		for i := range int64(units) {
+			if free>>i&1 != 0 {
+				a.free(i*pieceAlign, pieceAlign)
+			}
+		}
+		return a
+	}
+	get := func(a *arena, outer, inner int64) (places []span, ok bool) {
+		for _, size := range []int64{outer * pieceAlign, inner * pieceAlign} {
+			from, ok := a.alloc(size)
+			if !ok {
+				return nil, false
+			}
+			places = append(places, span{from, from + size})
+		}
+		return places, true
+	}
+	tried, moved := 0, 0
+	for outer := int64(1); outer < units; outer++ {
+		for inner := int64(1); outer+inner <= units; inner++ {
+			for first := range 1 << units {
+				a := arenaOf(first)
+				places, ok := get(&a, outer, inner)
+				if !ok {
+					continue
+				}
+				for second := range 1 << units {
+					a := arenaOf(second)
+					if !(borrowed{pieces: places}).free(&a) {
+						continue
+					}
+					again, ok := get(&a, outer, inner)
+					if !ok {
+						t.Fatalf("pieces of %d and %d units: room among %07b, none among %07b", outer, inner, first, second)
+					}
+					tried++
+					if !slices.Equal(again, places) {
+						moved++
+					}
+				}
+			}
+		}
+	}
+	if moved == 0 {
+		t.Errorf("%d arenas, but the pieces are always where they were", tried)
+	}
+}
+
 // TestReplay: the first call issues the operations, the second records them, all later ones play the recording.
 func TestReplay(t *testing.T) {
 	b := openTest(t)

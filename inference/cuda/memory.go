@@ -45,7 +45,7 @@ func (b *Backend) allocBuffer(bytes int64) *buffer {
 	}
 	from, ok := b.arena.alloc(bytes)
 	switch {
-	case !ok && b.capturing: // which Replay prevents
+	case !ok && b.capturing: // which Replay prevents (see borrowed.free)
 		b.fail("memory", fmt.Errorf("no room for %d bytes while operations are recorded", bytes))
 		return buf
 	case !ok:
@@ -122,7 +122,8 @@ func (b *Backend) free(buf *buffer) {
 }
 
 // scratch calls f with working memory for the kernels of one operation. Inside a replay the memory is remembered,
-// because the recording can only be played while the same memory is free.
+// because the recording can only be played while the same memory is free; there f may ask for one more piece at a time,
+// which asks for none (see borrowed.free).
 func (b *Backend) scratch(bytes int64, f func(at cu.DevicePtr)) {
 	buf := b.allocBuffer(bytes)
 	if b.recording {

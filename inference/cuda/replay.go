@@ -33,7 +33,10 @@ func (m *borrowed) add(buf *buffer) {
 	}
 }
 
-// free says whether the memory can be had again.
+// free says whether the memory can be had again. Then a recording, which asks for it anew, finds room, also for two
+// pieces at the same time: the arena gives the outer one its old place or one before it. If that covers the inner one's
+// old place, the inner one lay before the outer one, in a gap too narrow for that, and now fits into what is left free
+// of the outer one's old place.
 func (m borrowed) free(a *arena) bool {
 	return !m.outside && !slices.ContainsFunc(m.pieces, func(s span) bool { return !a.vacant(s) })
 }
