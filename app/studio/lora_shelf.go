@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/kleinbild/kleinbild/inference"
@@ -217,6 +218,25 @@ func describe(ctx context.Context, engine Engine, l LoRA) (found LoRA, info infe
 		l.Digest = strings.ToLower(info.Digest)
 	}
 	return l, info, aboutFile(err, l.Path)
+}
+
+// findMoved returns the adapters of a batch, which may have waited for long, with the files that have their digests
+// now. moved says whether one of them is not where it was. One that is not found stays as it is: whoever opens it says
+// what is wrong. On another computer the adapters are found there.
+func findMoved(ctx context.Context, engine Engine, list []inference.LoRA) (found []inference.LoRA, moved bool) {
+	found = slices.Clone(list)
+	if engine.Info().Remote != "" {
+		return found, false
+	}
+	for i, l := range list {
+		if l.Digest == "" {
+			continue
+		}
+		if now, _, err := describe(ctx, engine, LoRAOf(l)); err == nil && now.Path != l.Path {
+			found[i], moved = now.Ask(), true
+		}
+	}
+	return found, moved
 }
 
 // fileError is what is wrong with a file that people know already: its text has no path.

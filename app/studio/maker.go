@@ -111,7 +111,7 @@ func (m *Maker) Next() {
 	ctx, cancel := context.WithCancel(m.loop.Closing)
 	r := &Run{Batch: b, maker: m, cancel: cancel}
 	m.run = r
-	checked, err := r.check()
+	ask, checked, err := r.check()
 	reads := b.Desk.Edits() || b.Desk.Reading()
 	if err == nil && !reads {
 		r.Request, err = checked.Resolve(engine.Info())
@@ -124,7 +124,13 @@ func (m *Maker) Next() {
 	dir, spare, request := m.output.Dir(), m.output.SpareDirs(), r.Request
 	m.loop.Background(func() func() {
 		var err error
-		if reads {
+		if list, moved := findMoved(ctx, engine, ask.LoRAs); moved {
+			ask.LoRAs = list
+			if checked, err = ask.Check(); err == nil && !reads {
+				request, err = r.resolve(engine, checked)
+			}
+		}
+		if err == nil && reads {
 			request, err = r.read(ctx, engine, checked)
 		}
 		if err == nil {
@@ -134,17 +140,16 @@ func (m *Maker) Next() {
 	})
 }
 
-// check returns what the batch asks for, within its limits.
-func (r *Run) check() (inference.Checked, error) {
+// check returns what the batch asks for, also within its limits.
+func (r *Run) check() (ask inference.Ask, checked inference.Checked, err error) {
 	var store *Store
 	if kept := r.maker.output.Kept; kept != nil {
 		store = kept()
 	}
-	ask, err := r.Batch.Ask(store)
-	if err != nil {
-		return inference.Checked{}, err
+	if ask, err = r.Batch.Ask(store); err == nil {
+		checked, err = ask.Check()
 	}
-	return ask.Check()
+	return ask, checked, err
 }
 
 // read reads what was not read before: image 1 of an edit at its full resolution, the mask, and the file of a batch
@@ -154,6 +159,11 @@ func (r *Run) read(ctx context.Context, engine Engine, checked inference.Checked
 	if err != nil {
 		return inference.Request{}, err
 	}
+	return r.resolve(engine, checked)
+}
+
+// resolve makes the request and tells it the loop's goroutine, away from which it runs.
+func (r *Run) resolve(engine Engine, checked inference.Checked) (inference.Request, error) {
 	request, err := checked.Resolve(engine.Info())
 	if err == nil {
 		r.maker.loop.Post(func() { r.Request = request })

@@ -23,6 +23,13 @@ type painter struct {
 	made []inference.Request
 
 	variant inference.Variant
+	loras   inference.LoRANames
+}
+
+func (p *painter) LoRAs(context.Context) (inference.LoRANames, error) { return p.loras, nil }
+
+func (p *painter) LoRA(ctx context.Context, l inference.LoRA) (inference.LoRAInfo, error) {
+	return inference.DescribeLoRA(ctx, l)
 }
 
 func (p *painter) Info() inference.Info {
@@ -111,6 +118,44 @@ func (r *rig) until(what string, done func() bool) {
 func small(prompt string, count int) Batch {
 	size := picture.Size{Width: 64, Height: 64}
 	return Batch{Desk: Desk{Prompt: prompt, Count: count}, Size: size, Seed: 7, Count: count}
+}
+
+// TestMovedLoRA makes a batch whose adapter got another name and place while the batch waited: its digest finds it. One
+// that is nowhere is left to the engine.
+func TestMovedLoRA(t *testing.T) {
+	list, err := inference.ListLoRAs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := list[slices.IndexFunc(list, inference.IsEmbeddedLoRA)]
+	info, err := inference.DescribeLoRA(t.Context(), inference.LoRA{Path: own.Path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, t.TempDir(), &painter{loras: inference.LoRANames{own}})
+	old := filepath.Join(r.dir, "old.safetensors")
+	moved, lost := small("moved", 1), small("lost", 1)
+	moved.Desk.LoRAs = []LoRA{{Name: "old", Path: old, Digest: info.Digest, Strength: 0.5}}
+	lost.Desk.LoRAs = []LoRA{{Name: "old", Path: old, Digest: strings.Repeat("0", 64), Strength: 0.5}}
+	tagged := small("tagged <lora:old:0.25>", 1)
+	tagged.Tags = inference.LoRANames{{Name: "old", Path: old, Digest: info.Digest}}
+	for _, b := range []Batch{moved, lost, tagged} {
+		r.Queue.Add(b)
+	}
+	r.Maker.Next()
+	r.until("all is made", func() bool { return r.Maker.Run() == nil && r.Queue.Empty() })
+	if len(r.engine.made) != 3 {
+		t.Fatalf("%d pictures: %q", len(r.engine.made), r.events)
+	}
+	for i, want := range []inference.LoRA{
+		{Name: own.Name, Path: own.Path, Digest: info.Digest, Strength: 0.5},
+		lost.Desk.LoRAs[0].Ask(),
+		{Name: own.Name, Path: own.Path, Digest: info.Digest, Strength: 0.25},
+	} {
+		if got := r.engine.made[i].LoRAs(); len(got) != 1 || got[0] != want {
+			t.Errorf("picture %d: made with %+v, want %+v", i, got, want)
+		}
+	}
 }
 
 // TestMaker makes what is in the queue, one batch after the other, and tells each step of it.
