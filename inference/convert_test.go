@@ -177,7 +177,7 @@ func TestCompareErrors(t *testing.T) {
 	}
 	err := CompareModels(t.Context(), QualityOptions{
 		Models: []string{checkpoint.Demo, tinyModel(t, "distilled")}, Device: DeviceCPU, Prompts: []string{"x"},
-		Size: &picture.Size{Width: 64, Height: 64}, Steps: 1,
+		Precisions: []Precision{PrecisionAuto}, Size: &picture.Size{Width: 64, Height: 64}, Steps: 1,
 	}, report, nil)
 	if err == nil || !strings.Contains(err.Error(), "other sizes") {
 		t.Errorf("error %v, want that the models have other sizes", err)
