@@ -41,6 +41,7 @@ type Frame struct {
 	drag    framePart
 	panning bool
 	dragged bool
+	ended   bool // the frame was settled in the drag under way: nothing comes of the rest of it
 	startX  float32
 	startY  float32
 	from    image.Rectangle
@@ -61,6 +62,9 @@ type FrameHooks struct {
 	OnKey   func(*fyne.KeyEvent) bool
 	OnWheel func(*fyne.ScrollEvent) bool
 	OnMenu  func(*fyne.PointEvent) // shows a menu, instead of the view's
+	// OnReleased says that nothing holds the frame any more, after OnSettled: also if nothing was changed, or the view
+	// was panned.
+	OnReleased func()
 }
 
 // NewFrame returns a frame over a view. It is empty, and so not seen, until it is set.
@@ -74,7 +78,7 @@ func NewFrame(view *PictureView) *Frame {
 func (f *Frame) Rect() image.Rectangle { return f.rect }
 
 // Held says whether the pointer or a key is moving or resizing the frame, or the pointer panning its view.
-func (f *Frame) Held() bool { return f.dragged || f.stepped }
+func (f *Frame) Held() bool { return f.dragged && !f.ended || f.stepped }
 
 // Set puts the frame somewhere, whatever its rules are. It calls neither OnChanged nor OnSettled.
 func (f *Frame) Set(r image.Rectangle) {

@@ -62,6 +62,7 @@ func edgeAt(at, lo, hi float32) int {
 
 func (f *Frame) Dragged(e *fyne.DragEvent) {
 	if !f.dragged {
+		f.settle()
 		start := e.Position.Subtract(e.Dragged)
 		f.press(start)
 		part, ok := f.part(start)
@@ -71,6 +72,9 @@ func (f *Frame) Dragged(e *fyne.DragEvent) {
 	}
 	if f.panning {
 		f.view.Dragged(e)
+		return
+	}
+	if f.ended {
 		return
 	}
 	x, y := f.view.ToPicture(e.Position)
@@ -94,13 +98,37 @@ func (f *Frame) press(pos fyne.Position) {
 func rounded(v float32) int { return int(math.Round(float64(v))) }
 
 func (f *Frame) DragEnd() {
-	panned := f.panning
-	f.dragged, f.panning = false, false
+	panned, ended := f.panning, f.ended
+	f.dragged, f.panning, f.ended = false, false, false
 	switch {
+	case ended:
+		return
 	case panned:
 		f.view.DragEnd()
 	case f.rect != f.from && f.OnSettled != nil:
 		f.OnSettled()
+	}
+	f.released()
+}
+
+// Settle ends what the pointer or a key is doing to the frame, as if it were let go. Nothing comes of the rest of a
+// drag then. A pan goes on.
+func (f *Frame) Settle() {
+	f.settle()
+	if !f.dragged || f.panning || f.ended {
+		return
+	}
+	f.ended = true
+	if f.rect != f.from && f.OnSettled != nil {
+		f.OnSettled()
+	}
+	f.released()
+}
+
+// released tells the owner that nothing holds the frame any more.
+func (f *Frame) released() {
+	if f.OnReleased != nil && !f.Held() {
+		f.OnReleased()
 	}
 }
 
@@ -253,4 +281,5 @@ func (f *Frame) settle() {
 	if f.OnSettled != nil {
 		f.OnSettled()
 	}
+	f.released()
 }

@@ -358,3 +358,45 @@ func TestFrameHooks(t *testing.T) {
 		t.Errorf("scale %v, %d menus", f.view.CurrentScale(), menus)
 	}
 }
+
+// TestFrameSettle: a drag that is settled half-way has no more effect, and the owner is told once that nothing holds the
+// frame; also after a pan, and after a drag that changed nothing.
+func TestFrameSettle(t *testing.T) {
+	f := newFramed(t, FrameRules{Within: photo}, image.Rect(100, 100, 300, 200))
+	released := 0
+	f.OnReleased = func() { released++ }
+	drag := func(x, y, by int) {
+		at := f.view.ToView(float32(x+by), float32(y))
+		f.Dragged(&fyne.DragEvent{
+			PointEvent: fyne.PointEvent{Position: at}, Dragged: fyne.NewDelta(float32(by), 0),
+		})
+	}
+	drag(200, 150, 10)
+	f.Settle()
+	if f.settled != 1 || released != 1 || f.Held() {
+		t.Errorf("settled %d times, released %d times, held %v", f.settled, released, f.Held())
+	}
+	f.Set(image.Rect(110, 100, 310, 200))
+	drag(210, 150, 20)
+	f.DragEnd()
+	if f.Rect().Min.X != 110 || f.settled != 1 || released != 1 {
+		t.Errorf("the rest of the drag leads to %v; settled %d times, released %d times", f.Rect(), f.settled, released)
+	}
+	if f.pull(image.Pt(200, 150), image.Pt(230, 150)); f.Rect().Min.X != 140 || f.settled != 2 || released != 2 {
+		t.Errorf("the next drag leads to %v; settled %d times, released %d times", f.Rect(), f.settled, released)
+	}
+	drag(500, 50, 10) // pans
+	if f.Settle(); !f.Held() {
+		t.Error("a pan is settled")
+	}
+	f.DragEnd()
+	f.pull(image.Pt(200, 150), image.Pt(200, 150))
+	if f.settled != 2 || released != 4 {
+		t.Errorf("settled %d times, released %d times", f.settled, released)
+	}
+	f.TypedKey(&fyne.KeyEvent{Name: fyne.KeyRight})
+	f.Settle()
+	if f.KeyUp(&fyne.KeyEvent{Name: fyne.KeyRight}); f.settled != 3 || released != 5 {
+		t.Errorf("a key: settled %d times, released %d times", f.settled, released)
+	}
+}
