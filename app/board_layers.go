@@ -120,7 +120,7 @@ func (m *boardMode) addSlots(slots []studio.Slot, middle *image.Point) {
 	})
 }
 
-// put places pictures that were read on the board.
+// put places pictures that were read on the board, and chooses the last one unless another one is being moved.
 func (m *boardMode) put(list []placedPicture, middle *image.Point) {
 	id, first := 0, 0
 	if b := m.Desk.Desk().Board; b != nil {
@@ -144,7 +144,7 @@ func (m *boardMode) put(list []placedPicture, middle *image.Point) {
 			}
 		})
 	})
-	if m.on && id > 0 && !m.cutting {
+	if m.on && id > 0 && !m.cutting && !m.frame.Held() {
 		m.choose(id)
 		m.host.focus(m.frame)
 	}
@@ -152,6 +152,7 @@ func (m *boardMode) put(list []placedPicture, middle *image.Point) {
 
 // remove takes the picture that is chosen off the board. The one below it is chosen then.
 func (m *boardMode) remove() {
+	m.flush()
 	_, i, ok := m.board.Layer(m.chosen)
 	if !ok {
 		return
@@ -163,14 +164,13 @@ func (m *boardMode) remove() {
 		next = m.board.Layers[1].ID
 	}
 	id := m.chosen
-	m.endTurning()
 	m.chosen = next
 	m.lay(func(b *studio.Board) *studio.Board { return b.Removes(id) })
 }
 
 // duplicate places another copy of the picture that is chosen over it, a little beside it.
 func (m *boardMode) duplicate() {
-	m.endTurning()
+	m.flush()
 	l, i, ok := m.board.Layer(m.chosen)
 	if !ok || len(m.board.Layers) >= studio.MaxLayers {
 		return
@@ -191,7 +191,7 @@ func (m *boardMode) raise(by int) {
 
 // lay changes the board on the desk, as a step.
 func (m *boardMode) lay(do func(*studio.Board) *studio.Board) {
-	m.endTurning()
+	m.flush()
 	m.Desk.Choose(func(d *studio.Desk) {
 		if d.Board != nil {
 			d.Board = do(d.Board)
@@ -235,7 +235,7 @@ func (m *boardMode) turn() {
 // turnCut changes the picture that is chosen, and what is cut out of it in the same way, which takes some tenths of a
 // second for a large picture. If the layer is another one by then, nothing comes of it.
 func (m *boardMode) turnCut(cut func(*paint.Mask) *paint.Mask, change func(*studio.Layer)) {
-	m.endTurning()
+	m.flush()
 	l, _, ok := m.board.Layer(m.chosen)
 	if !ok {
 		return
@@ -288,7 +288,7 @@ func (m *boardMode) label() {
 
 // startCut shows the picture that is chosen alone, to be cut out with the tools of the mask.
 func (m *boardMode) startCut() {
-	m.endTurning()
+	m.flush()
 	if _, _, ok := m.board.Layer(m.chosen); !ok || m.cutting {
 		return
 	}

@@ -30,6 +30,7 @@ type boardMode struct {
 	on      bool
 	board   *studio.Board // that is shown
 	chosen  int           // the ID of a layer, 0 for none
+	moved   int           // that of the layer whose move or scaling is not on the desk yet, 0 for none
 	cutting bool          // the picture that is chosen is cut out
 	ground  boardGround
 	using   context.CancelFunc // ends the composition that is under way; nil if none is
@@ -50,7 +51,7 @@ type boardHost interface {
 func newBoardMode(c common, view *ui.PictureView, host boardHost) *boardMode {
 	m := &boardMode{common: c, host: host, view: view, pile: ui.NewPile(view), frame: ui.NewFrame(view)}
 	m.looks = newBoardLooks(c, m.arrange)
-	m.frame.OnChanged, m.frame.OnSettled = m.moving, m.settled
+	m.frame.OnChanged, m.frame.OnReleased = m.dragging, m.released
 	m.frame.OnPress, m.frame.OnKey, m.frame.OnWheel, m.frame.OnMenu = m.press, m.key, m.wheel, m.showMenu
 	m.frame.Rules.Least = image.Pt(16, 16)
 	m.cut = newMaskMode(c, view, cutHost{host, m.endCut})
@@ -194,7 +195,7 @@ func (m *boardMode) outputSize() (picture.Size, bool) {
 }
 
 func (m *boardMode) leave() {
-	m.endTurning()
+	m.flush()
 	if m.cutting {
 		m.cut.leave()
 	}
@@ -241,6 +242,7 @@ func (m *boardMode) follow() {
 // show shows a board.
 func (m *boardMode) show(b *studio.Board) {
 	m.dropTurning()
+	m.moved = 0
 	before := m.board
 	m.board = b
 	if _, _, ok := b.Layer(m.chosen); !ok {
@@ -319,22 +321,53 @@ func (m *boardMode) placed() {
 	m.frame.Place()
 }
 
+// dragging follows the frame that the pointer or a key moves. What the wheel did before becomes one step with that.
+func (m *boardMode) dragging() {
+	m.dropTurning()
+	m.moving()
+}
+
 // moving follows the frame.
 func (m *boardMode) moving() {
+	m.moved = m.chosen
 	m.label()
 	m.pileUp()
 }
 
-// settled writes the place of the frame to the desk.
+// released writes what the pointer or the keys did to the desk, and shows what came to the board meanwhile.
+func (m *boardMode) released() {
+	if m.turning == nil {
+		m.settled()
+	}
+	m.follow()
+}
+
+// settled writes the place of the frame to the desk, for the picture that was moved. If that is another picture by now,
+// or turned, the place is not for it.
 func (m *boardMode) settled() {
-	at := m.frame.Rect()
-	m.change(func(l *studio.Layer) { l.At = at })
+	id, at := m.moved, m.frame.Rect()
+	m.moved = 0
+	was, _, shown := m.board.Layer(id)
+	now, _, there := m.Desk.Desk().Board.Layer(id)
+	if shown && there && now.Picture.Same(was.Picture) {
+		m.changeLayer(id, func(l *studio.Layer) { l.At = at })
+	}
+}
+
+// flush makes a step of what the wheel, the pointer or the keys are doing to a picture.
+func (m *boardMode) flush() {
+	m.endTurning()
+	m.frame.Settle()
 }
 
 // change changes the picture that is chosen, as a step.
 func (m *boardMode) change(do func(*studio.Layer)) {
-	m.endTurning()
-	id := m.chosen
+	m.flush()
+	m.changeLayer(m.chosen, do)
+}
+
+// changeLayer changes a picture, as a step.
+func (m *boardMode) changeLayer(id int, do func(*studio.Layer)) {
 	m.Desk.Choose(func(d *studio.Desk) {
 		if d.Board != nil {
 			d.Board = d.Board.Changes(id, do)
@@ -344,10 +377,10 @@ func (m *boardMode) change(do func(*studio.Layer)) {
 
 // choose chooses a picture, 0 for none.
 func (m *boardMode) choose(id int) {
+	m.flush()
 	if m.chosen == id {
 		return
 	}
-	m.endTurning()
 	m.chosen = id
 	m.rules()
 	m.arrange()
@@ -356,7 +389,7 @@ func (m *boardMode) choose(id int) {
 
 // press chooses what lies at a place in the view.
 func (m *boardMode) press(pos fyne.Position) {
-	if m.board != nil {
+	if m.flush(); m.board != nil {
 		m.choose(m.at(pos))
 	}
 }

@@ -148,6 +148,87 @@ func TestBoard(t *testing.T) {
 	}
 }
 
+// TestBoardHeldKey: what an arrow key that is down has moved is the picture that was chosen then, whatever is done
+// before the key is let go.
+func TestBoardHeldKey(t *testing.T) {
+	for _, name := range []fyne.KeyName{
+		fyne.KeyDelete, fyne.KeyComma, fyne.KeyD, fyne.KeyPageDown, fyne.KeyF, fyne.KeyR, fyne.KeyX,
+	} {
+		b := newBench(t, usual)
+		m := b.onBoard(b.file("one.png", 180, 120, 1), b.file("two.png", 80, 64, 2))
+		m.choose(2)
+		one, two := m.where(0), m.where(1)
+		for range 3 {
+			m.frame.TypedKey(&fyne.KeyEvent{Name: fyne.KeyRight})
+		}
+		m.frame.TypedKey(&fyne.KeyEvent{Name: name})
+		m.frame.KeyUp(&fyne.KeyEvent{Name: fyne.KeyRight})
+		b.settle()
+		if l, _, ok := m.board.Layer(1); !ok || l.At != one {
+			t.Errorf("%s: the neighbour went from %v to %v", name, one, l.At)
+		}
+		for b.Desk.Desk().Board != nil { // back to the step that was the move
+			l, _, ok := b.Desk.Desk().Board.Layer(2)
+			if len(b.Desk.Desk().Board.Layers) == 2 && ok && l.At == two.Add(image.Pt(3, 0)) {
+				break
+			}
+			b.Desk.Undo()
+		}
+		if b.Desk.Desk().Board == nil {
+			t.Errorf("%s: the move is no step", name)
+		}
+	}
+}
+
+// TestBoardTakesDuringDrag: a picture that comes while another one is dragged, or the board panned, changes neither, and
+// is there at the end.
+func TestBoardTakesDuringDrag(t *testing.T) {
+	b := newBench(t, usual)
+	m := b.onBoard(b.file("one.png", 900, 600, 1), b.file("two.png", 300, 200, 2))
+	m.choose(2)
+	drag := func(from, to image.Point) {
+		at, end := m.view.ToView(float32(from.X), float32(from.Y)), m.view.ToView(float32(to.X), float32(to.Y))
+		e := &fyne.DragEvent{Dragged: fyne.NewDelta(end.X-at.X, end.Y-at.Y)}
+		e.Position = end
+		m.frame.Dragged(e)
+	}
+	two := m.where(1)
+	middle := two.Min.Add(two.Size().Div(2))
+	drag(middle, middle.Add(image.Pt(90, 40)))
+	moved := m.frame.Rect()
+	b.receive(0, []string{b.file("three.png", 80, 64, 3)})
+	b.settle()
+	if m.frame.Rect() != moved || m.chosen != 2 || moved == two {
+		t.Fatalf("while it is dragged: at %v, chosen %d", m.frame.Rect(), m.chosen)
+	}
+	m.frame.DragEnd()
+	b.settle()
+	if len(m.board.Layers) != 3 || m.where(1) != moved || m.where(2).Size() != image.Pt(80, 64) {
+		t.Fatalf("after the drag: %+v", m.board.Layers)
+	}
+	m.choose(0)
+	drag(image.Pt(-20, -20), image.Pt(-40, -20))
+	b.receive(0, []string{b.file("four.png", 90, 64, 4)})
+	b.settle()
+	m.frame.DragEnd()
+	b.settle()
+	if len(m.board.Layers) != 4 || m.board != b.Desk.Desk().Board {
+		t.Errorf("after a pan, %d pictures are shown", len(m.board.Layers))
+	}
+	// A mode that is left in a drag has settled it.
+	two = m.where(1)
+	m.choose(2)
+	seen := two.Min.Add(image.Pt(250, 50)) // where nothing lies over it
+	drag(seen, seen.Sub(image.Pt(50, 0)))
+	moved = m.frame.Rect()
+	m.host.leaveMode()
+	m.frame.DragEnd()
+	b.settle()
+	if got := b.Desk.Desk().Board.Layers[1].At; got != moved || got == two {
+		t.Errorf("left in a drag to %v: %v", moved, got)
+	}
+}
+
 // TestBoardChoosing: a click chooses the highest picture that is seen there, and what is cut out is not.
 func TestBoardChoosing(t *testing.T) {
 	b := newBench(t, usual)

@@ -21,7 +21,7 @@ func (m *boardMode) use() {
 		m.host.boardUsed(false)
 		return
 	}
-	m.endTurning()
+	m.flush()
 	b, store := m.Desk.Desk().Board, m.Keeper.Store()
 	if b == nil || len(b.Layers) == 0 {
 		m.notice.Say("There is nothing on the board yet: drop a picture on it.")
