@@ -122,6 +122,7 @@ func (m *boardMode) addSlots(slots []studio.Slot, middle *image.Point) {
 
 // put places pictures that were read on the board, and chooses the last one unless another one is being moved.
 func (m *boardMode) put(list []placedPicture, middle *image.Point) {
+	m.endTurning()
 	id, first := 0, 0
 	if b := m.Desk.Desk().Board; b != nil {
 		first = len(b.Layers)

@@ -60,6 +60,7 @@ func newBoardMode(c common, view *ui.PictureView, host boardHost) *boardMode {
 	m.bars = ui.Arranged(m.barSize, m.placeBar, m.tools.content, m.cut.tools.content)
 	m.face()
 	c.Desk.Chosen.Subscribe(m.follow)
+	c.Desk.Settling.Subscribe(m.flush)
 	return m
 }
 
@@ -354,7 +355,7 @@ func (m *boardMode) settled() {
 	}
 }
 
-// flush makes a step of what the wheel, the pointer or the keys are doing to a picture.
+// flush makes a step of what the wheel, the pointer or the keys are doing to a picture, if anything is under way.
 func (m *boardMode) flush() {
 	m.endTurning()
 	m.frame.Settle()

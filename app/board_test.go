@@ -180,6 +180,51 @@ func TestBoardHeldKey(t *testing.T) {
 	}
 }
 
+// TestBoardUndoUnderWay: undo takes back what the wheel or a drag has just done, and only that. A picture that comes
+// takes nothing of it away.
+func TestBoardUndoUnderWay(t *testing.T) {
+	b := newBench(t, usual)
+	m := b.onBoard(b.file("one.png", 900, 600, 1), b.file("two.png", 300, 200, 2))
+	m.choose(2)
+	m.typed(b, fyne.KeyRight)
+	before := m.where(1)
+	m.scale(2)
+	scaled := m.frame.Rect()
+	b.Desk.Undo()
+	b.settle()
+	if m.where(1) != before || m.frame.Rect() != before || scaled == before {
+		t.Errorf("the wheel led from %v to %v, undo to %v", before, scaled, m.where(1))
+	}
+	b.Desk.Redo()
+	if m.where(1) != scaled {
+		t.Errorf("redo leads to %v, want %v", m.where(1), scaled)
+	}
+	b.Desk.Undo()
+	at := m.view.ToView(float32(before.Min.X+before.Dx()/2), float32(before.Min.Y+before.Dy()/2))
+	e := &fyne.DragEvent{Dragged: fyne.NewDelta(30, 0)}
+	e.Position = at.AddXY(30, 0)
+	m.frame.Dragged(e)
+	dragged := m.frame.Rect()
+	b.Desk.Undo()
+	m.frame.Dragged(e)
+	m.frame.DragEnd()
+	if m.where(1) != before || m.frame.Rect() != before || dragged == before {
+		t.Errorf("a drag led from %v to %v, undo to %v", before, dragged, m.where(1))
+	}
+	m.scale(2)
+	b.receive(0, []string{b.file("three.png", 80, 64, 3)})
+	b.settle()
+	if len(m.board.Layers) != 3 || m.where(1) != scaled {
+		t.Errorf("after the wheel, a picture came: %v, want %v", m.where(1), scaled)
+	}
+	undo := m.undoAction()
+	m.scale(1)
+	undo.Do()
+	if b.settle(); len(m.board.Layers) != 3 || !strings.Contains(b.said(), "More was changed") {
+		t.Errorf("an older notice takes back the wheel; the window says %q", b.said())
+	}
+}
+
 // TestBoardTakesDuringDrag: a picture that comes while another one is dragged, or the board panned, changes neither, and
 // is there at the end.
 func TestBoardTakesDuringDrag(t *testing.T) {

@@ -32,6 +32,7 @@ func (c common) native() int {
 func (c common) undoAction() ui.Action {
 	steps := c.Desk.Steps()
 	return ui.Action{Text: "Undo", Do: func() {
+		c.Desk.Settle()
 		if c.Desk.Steps() != steps {
 			c.notice.Say("More was changed since then: Ctrl + Z takes it back step by step.")
 			return

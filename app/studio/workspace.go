@@ -10,6 +10,7 @@ type Workspace struct {
 	Chosen     Signal      // the same, but not told if it was changed by typing alone
 	Laid       Event[Desk] // the whole desk was replaced: every widget is to show its part of the new one
 	Renumbered Signal      // the pictures in the prompt have other numbers; told before Chosen
+	Settling   Signal      // what is under way, such as a drag, is to become a step now; told before Undo and Redo
 
 	desk  Desk
 	past  UndoHistory
@@ -106,11 +107,15 @@ func (w *Workspace) Lay(d Desk) {
 	})
 }
 
-// Undo takes the last step back, Redo does it again.
+// Settle has what is under way become a step.
+func (w *Workspace) Settle() { w.Settling.tell() }
+
+// Undo takes the last step back, Redo does it again. What is under way becomes a step first.
 func (w *Workspace) Undo() { w.turn(w.past.Undo, func(s Step) func() { return s.Undo }) }
 func (w *Workspace) Redo() { w.turn(w.past.Redo, func(s Step) func() { return s.Redo }) }
 
 func (w *Workspace) turn(take func(Desk) (Step, bool), more func(Step) func()) {
+	w.Settle()
 	present := w.desk
 	step, ok := take(present)
 	if !ok {
