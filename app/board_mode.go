@@ -34,6 +34,7 @@ type boardMode struct {
 	cutting bool          // the picture that is chosen is cut out
 	ground  boardGround
 	using   context.CancelFunc // ends the composition that is under way; nil if none is
+	waiting bool               // the composition begins when what was asked of the cut-out is done
 	turning func() bool        // stops the clock after which what the wheel did becomes a step; nil if it did nothing
 }
 
@@ -54,7 +55,7 @@ func newBoardMode(c common, view *ui.PictureView, host boardHost) *boardMode {
 	m.frame.OnChanged, m.frame.OnReleased = m.dragging, m.released
 	m.frame.OnPress, m.frame.OnKey, m.frame.OnWheel, m.frame.OnMenu = m.press, m.key, m.wheel, m.showMenu
 	m.frame.Rules.Least = image.Pt(16, 16)
-	m.cut = newMaskMode(c, view, cutHost{host, m.endCut})
+	m.cut = newMaskMode(c, view, cutHost{host, m.endCut, m.goOn})
 	m.tools = newBoardBar(m)
 	m.above = container.NewStack(m.pile.Content, m.frame, m.cut.layer.content)
 	m.bars = ui.Arranged(m.barSize, m.placeBar, m.tools.content, m.cut.tools.content)
@@ -74,13 +75,19 @@ func (m *boardMode) face() {
 	}
 }
 
-// cutHost is the window for what cuts a picture out: it goes back to the board instead of leaving the mode.
+// cutHost is the window for what cuts a picture out: it goes back to the board instead of leaving the mode, and tells
+// the board when all that was asked of the cut-out is done.
 type cutHost struct {
 	maskHost
-	end func()
+	end, done func()
 }
 
 func (h cutHost) leaveMode() { h.end() }
+
+func (h cutHost) maskDone() {
+	h.done()
+	h.maskHost.maskDone()
+}
 
 func (m *boardMode) name() (text, key string) { return "Board", "P" }
 func (m *boardMode) bar() fyne.CanvasObject   { return m.bars }

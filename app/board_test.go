@@ -387,6 +387,50 @@ func TestBoardCut(t *testing.T) {
 	}
 }
 
+// TestBoardWaitsForCut: the picture of a board has all in it that was asked of a cut-out, also what is still being done
+// when it is asked for. It can be given up before.
+func TestBoardWaitsForCut(t *testing.T) {
+	b := newBench(t, usual)
+	m := b.onBoard(b.write("red.png", oneColour(200, 120, color.RGBA{200, 20, 20, 255})))
+	m.choose(1)
+	m.typed(b, fyne.KeyX)
+	b.until("the picture is read", func() bool { return m.cut.mask != nil })
+	b.settle()
+	m.cut.invert() // of nothing: all of it is cut out
+	m.back()
+	m.use()
+	if !m.waiting || m.tools.use.Text != "Cancel" {
+		t.Errorf("waiting %v, the button says %q", m.waiting, m.tools.use.Text)
+	}
+	m.back()
+	if m.waiting || m.using != nil || !m.on {
+		t.Error("Escape does not give up what waits")
+	}
+	m.use()
+	b.settle()
+	b.until("image 1 is composed", func() bool { return m.inUse() && !b.Desk.Desk().Reading() })
+	image1 := b.Desk.Desk().Slots[0]
+	original, err := b.Keeper.Store().ReadOriginal(t.Context(), image1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := color.RGBAModel.Convert(original.At(100, 60)); got != (color.RGBA{255, 255, 255, 255}) {
+		t.Errorf("what was cut out is %v in image 1", got)
+	}
+	// What waits for a board that has gone is given up.
+	m.choose(1)
+	m.typed(b, fyne.KeyX)
+	b.until("the picture is read", func() bool { return m.cut.mask != nil })
+	b.settle()
+	m.cut.invert()
+	m.back()
+	m.use()
+	m.clear()
+	if b.settle(); m.waiting || m.using != nil {
+		t.Error("a board that has gone is waited for")
+	}
+}
+
 // TestBoardIsImage1 makes image 1 of a board: at its full size, with its pixels, and open to be changed again.
 func TestBoardIsImage1(t *testing.T) {
 	b := newBench(t, usual)

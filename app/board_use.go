@@ -13,8 +13,8 @@ func (m *boardMode) inUse() bool {
 	return m.board != nil && len(slots) > 0 && slots[0].Board != nil && slots[0].Board.Same(m.board)
 }
 
-// use makes the picture of the board at its full resolution and puts it into slot 1. While that is under way, it gives
-// it up.
+// use makes the picture of the board at its full resolution and puts it into slot 1, as soon as what was asked of a
+// cut-out is done. While that is under way, it gives it up.
 func (m *boardMode) use() {
 	if m.using != nil {
 		m.stopUse()
@@ -22,14 +22,42 @@ func (m *boardMode) use() {
 		return
 	}
 	m.flush()
-	b, store := m.Desk.Desk().Board, m.Keeper.Store()
-	if b == nil || len(b.Layers) == 0 {
+	if m.empty() {
 		m.notice.Say("There is nothing on the board yet: drop a picture on it.")
 		return
 	}
 	ctx, stop := context.WithCancel(m.Loop.Closing)
 	m.using = stop
 	m.tools.refresh()
+	if m.waiting = m.working(); !m.waiting {
+		m.compose(ctx)
+	}
+}
+
+// working says whether something that was asked of a cut-out is not on the desk yet.
+func (m *boardMode) working() bool { return m.cut.working() }
+
+// goOn begins the composition that waits for a cut-out, if nothing is left to do.
+func (m *boardMode) goOn() {
+	if !m.waiting || m.working() {
+		return
+	}
+	if m.stopUse(); m.empty() {
+		m.host.boardUsed(false)
+		return
+	}
+	m.use()
+}
+
+// empty says whether nothing lies on the board, or there is none.
+func (m *boardMode) empty() bool {
+	b := m.Desk.Desk().Board
+	return b == nil || len(b.Layers) == 0
+}
+
+// compose makes the picture of the board away from Fyne's goroutine.
+func (m *boardMode) compose(ctx context.Context) {
+	b, store := m.Desk.Desk().Board, m.Keeper.Store()
 	m.Loop.Background(func() func() {
 		file, err := store.Compose(ctx, b)
 		return func() {
@@ -50,7 +78,7 @@ func (m *boardMode) use() {
 // stopUse ends the composition.
 func (m *boardMode) stopUse() {
 	m.using()
-	m.using = nil
+	m.using, m.waiting = nil, false
 	m.tools.refresh()
 }
 
