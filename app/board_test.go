@@ -532,6 +532,37 @@ func TestEmptyBoardIsPainted(t *testing.T) {
 	}
 }
 
+// TestEmptyBoardIsPaintedLater: that is offered although the board was left before image 1 was made, and the keyboard
+// stays where it is then. It is not done to another image 1.
+func TestEmptyBoardIsPaintedLater(t *testing.T) {
+	b := newBench(t, usual)
+	m := b.onBoard(b.file("one.png", 180, 120, 1))
+	m.lay(func(now *studio.Board) *studio.Board { return now.Grounded("") })
+	m.choose(1)
+	m.change(func(l *studio.Layer) { l.At = image.Rect(0, 0, 90, 60) })
+	b.settle()
+	board := m.board
+	m.use()
+	b.view.leaveMode()
+	focused := b.win.Canvas().Focused()
+	b.until("image 1 is composed", func() bool { return m.using == nil && !b.Desk.Desk().Reading() })
+	b.settle()
+	if got := b.win.Canvas().Focused(); got != focused || m.on {
+		t.Errorf("the keyboard went from %T to %T", focused, got)
+	}
+	b.take(b.session, "Paint what is empty")
+	b.settle()
+	if !b.Desk.Desk().Edit.Mask.Alpha {
+		t.Error("what is empty is not painted")
+	}
+	b.slots.add(1, []string{b.file("two.png", 200, 120, 2)})
+	b.settle()
+	m.paintEmpty(board)
+	if b.Desk.Desk().Edit.Mask.Alpha || !strings.Contains(b.said(), "another picture") {
+		t.Errorf("another image 1 has the mask; the window says %q", b.said())
+	}
+}
+
 // TestBoardTakesPictures drops, pastes and picks pictures: they are placed on the board, and not in the slots.
 func TestBoardTakesPictures(t *testing.T) {
 	b := newBench(t, usual)

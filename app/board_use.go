@@ -92,16 +92,23 @@ func (m *boardMode) used(file []byte, b *studio.Board) {
 	text := "Image 1 is what is on the board."
 	if b.Ground == "" {
 		text += " What is empty can be painted."
-		actions = append([]ui.Action{{Text: "Paint what is empty", Do: m.paintEmpty}}, actions...)
+		actions = append([]ui.Action{{Text: "Paint what is empty", Do: func() { m.paintEmpty(b) }}}, actions...)
 	}
 	m.notice.Say(text, actions...)
 	m.tools.refresh()
-	m.host.toPrompt()
+	if m.on { // or else something else is being done by now
+		m.host.toPrompt()
+	}
 }
 
-// paintEmpty has the next picture paint what the board has left empty: the mask is the transparency of image 1.
-func (m *boardMode) paintEmpty() {
-	if !m.inUse() || m.hasMargins() {
+// paintEmpty has the next picture paint what a board has left empty that image 1 was made of: the mask is the
+// transparency of image 1.
+func (m *boardMode) paintEmpty(b *studio.Board) {
+	if slots := m.Desk.Desk().Slots; len(slots) == 0 || slots[0].Board == nil || !slots[0].Board.Same(b) {
+		m.notice.Say("Image 1 is another picture by now.")
+		return
+	}
+	if m.hasMargins() {
 		return
 	}
 	m.Desk.Choose(func(d *studio.Desk) {
