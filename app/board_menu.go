@@ -183,7 +183,9 @@ func (m *boardMode) key(e *fyne.KeyEvent) bool {
 	case fyne.KeyF:
 		m.fill()
 	case fyne.KeyReturn, fyne.KeyEnter:
-		m.use()
+		if m.using == nil { // a key that is held down does not give up what it began
+			m.use()
+		}
 	default:
 		return false
 	}

@@ -480,8 +480,12 @@ func TestBoardIsImage1(t *testing.T) {
 	b.Desk.Undo() // that it became image 1
 	b.settle()
 	b.wantNames("red.png", "blue.png")
-	// Escape gives a composition up.
-	m.use()
+	// Escape gives a composition up, Enter does not.
+	m.frame.TypedKey(&fyne.KeyEvent{Name: fyne.KeyReturn})
+	m.frame.TypedKey(&fyne.KeyEvent{Name: fyne.KeyReturn})
+	if m.using == nil {
+		t.Error("a held Enter ends the composition")
+	}
 	b.escape()
 	b.settle()
 	if m.using != nil || !m.on {
