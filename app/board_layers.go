@@ -9,7 +9,6 @@ import (
 
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/studio/compose"
-	"github.com/kleinbild/kleinbild/app/studio/paint"
 	"github.com/kleinbild/kleinbild/app/ui"
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
@@ -215,57 +214,6 @@ func (m *boardMode) ownSize() {
 func around(r image.Rectangle, size image.Point) image.Rectangle {
 	at := r.Min.Add(r.Max).Sub(size).Div(2)
 	return image.Rectangle{at, at.Add(size)}
-}
-
-// mirror mirrors the picture that is chosen from left to right.
-func (m *boardMode) mirror() {
-	m.turnCut((*paint.Mask).Mirrored, func(l *studio.Layer) {
-		l.Picture.Arrangement = l.Picture.Arrangement.MirrorAcross()
-	})
-}
-
-// turn turns the picture that is chosen clockwise by a quarter.
-func (m *boardMode) turn() {
-	m.turnCut((*paint.Mask).Turned, func(l *studio.Layer) {
-		l.Picture.Arrangement = l.Picture.Arrangement.Turn(1)
-		l.Size = picture.Size{Width: l.Size.Height, Height: l.Size.Width}
-		l.At = around(l.At, image.Pt(l.At.Dy(), l.At.Dx()))
-	})
-}
-
-// turnCut changes the picture that is chosen, and what is cut out of it in the same way, which takes some tenths of a
-// second for a large picture. If the layer is another one by then, nothing comes of it.
-func (m *boardMode) turnCut(cut func(*paint.Mask) *paint.Mask, change func(*studio.Layer)) {
-	m.flush()
-	l, _, ok := m.board.Layer(m.chosen)
-	if !ok {
-		return
-	}
-	if l.Cut.None() {
-		m.change(change)
-		return
-	}
-	ctx, store := m.Loop.Closing, m.Keeper.Store()
-	m.Loop.Background(func() func() {
-		mask, err := store.CutOf(ctx, l)
-		if err == nil {
-			mask = cut(mask)
-		}
-		return func() {
-			now, _, there := m.Desk.Desk().Board.Layer(l.ID)
-			switch {
-			case err != nil:
-				m.notice.fail(err)
-			case there && now.Cut.Is(l.Cut) && now.Picture.Same(l.Picture):
-				m.Desk.Choose(func(d *studio.Desk) {
-					d.Board = d.Board.Changes(l.ID, func(l *studio.Layer) {
-						change(l)
-						l.Cut = l.Cut.WithPainted(mask, studio.Slot{})
-					})
-				})
-			}
-		}
-	})
 }
 
 // label says which picture is chosen, and how large it is.

@@ -27,15 +27,17 @@ type boardMode struct {
 	above *fyne.Container // what lies over the view: pile and frame, or what cuts out
 	bars  *fyne.Container
 
-	on      bool
-	board   *studio.Board // that is shown
-	chosen  int           // the ID of a layer, 0 for none
-	moved   int           // that of the layer whose move or scaling is not on the desk yet, 0 for none
-	cutting bool          // the picture that is chosen is cut out
-	ground  boardGround
-	using   context.CancelFunc // ends the composition that is under way; nil if none is
-	waiting bool               // the composition begins when what was asked of the cut-out is done
-	turning func() bool        // stops the clock after which what the wheel did becomes a step; nil if it did nothing
+	on       bool
+	board    *studio.Board // that is shown
+	chosen   int           // the ID of a layer, 0 for none
+	moved    int           // that of the layer whose move or scaling is not on the desk yet, 0 for none
+	cutting  bool          // the picture that is chosen is cut out
+	turns    []boardTurn   // that were asked for and are not done yet
+	turnsNow bool          // the first of them is being done
+	ground   boardGround
+	using    context.CancelFunc // ends the composition that is under way; nil if none is
+	waiting  bool               // the composition begins when what was asked of the cut-out is done
+	turning  func() bool        // stops the clock after which what the wheel did becomes a step; nil if it did nothing
 }
 
 // boardHost is what the mode asks of the window.

@@ -387,6 +387,51 @@ func TestBoardCut(t *testing.T) {
 	}
 }
 
+// TestBoardTurnsFast: turns of a picture that is cut out are all done, one after the other, however fast they are asked
+// for, and also if the picture changes meanwhile. Image 1 waits for them.
+func TestBoardTurnsFast(t *testing.T) {
+	b := newBench(t, usual)
+	m := b.onBoard(b.file("one.png", 900, 600, 1), b.file("two.png", 120, 80, 2))
+	m.choose(2)
+	w := paint.New(image.Pt(120, 80)).Edit()
+	w.Rectangle(image.Rect(0, 0, 30, 20))
+	m.change(func(l *studio.Layer) { l.Cut = l.Cut.WithPainted(w.Done(), studio.Slot{}) })
+	b.settle()
+	at := m.where(1)
+	for _, key := range []fyne.KeyName{fyne.KeyR, fyne.KeyR, fyne.KeyH} {
+		m.frame.TypedKey(&fyne.KeyEvent{Name: key})
+	}
+	m.use()
+	if !m.waiting {
+		t.Error("image 1 does not wait for the turns")
+	}
+	m.back()
+	m.choose(1) // what is chosen by then does not count
+	b.settle()
+	l := m.board.Layers[1]
+	cut := l.Cut.Painted
+	// Two quarters and the mirror leave what was at the upper left at the lower left.
+	if a := l.Picture.Arrangement; a != (picture.Arrangement{}).Turn(1).Turn(1).MirrorAcross() || l.At != at ||
+		cut.Size() != image.Pt(120, 80) || cut.At(10, 70) != 255 || cut.At(10, 10) != 0 || cut.At(110, 70) != 0 {
+		t.Errorf("%+v at %v", a, l.At)
+	}
+	m.choose(2)
+	m.turn()
+	m.change(func(l *studio.Layer) { l.Cut = studio.Mask{} })
+	b.settle()
+	if l := m.board.Layers[1]; !l.Cut.None() || l.Size != (picture.Size{Width: 80, Height: 120}) {
+		t.Errorf("turned while it changed: %+v", l)
+	}
+	m.change(func(l *studio.Layer) { l.Cut = studio.Mask{Digest: strings.Repeat("0", 64)} })
+	b.settle()
+	m.turn()
+	m.turn()
+	m.remove()
+	if b.settle(); len(m.board.Layers) != 1 || m.working() {
+		t.Errorf("%d turns wait for a picture that has gone", len(m.turns))
+	}
+}
+
 // TestBoardWaitsForCut: the picture of a board has all in it that was asked of a cut-out, also what is still being done
 // when it is asked for. It can be given up before.
 func TestBoardWaitsForCut(t *testing.T) {

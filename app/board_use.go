@@ -35,7 +35,7 @@ func (m *boardMode) use() {
 }
 
 // working says whether something that was asked of a cut-out is not on the desk yet.
-func (m *boardMode) working() bool { return m.cut.working() }
+func (m *boardMode) working() bool { return m.cut.working() || len(m.turns) > 0 }
 
 // goOn begins the composition that waits for a cut-out, if nothing is left to do.
 func (m *boardMode) goOn() {
