@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 	"path/filepath"
+	"strings"
 
 	"fyne.io/fyne/v2"
 
@@ -87,7 +88,7 @@ func (m *boardMode) addSlots(slots []studio.Slot, middle *image.Point) {
 		return
 	}
 	if room := studio.MaxLayers - len(d.Board.Layers); len(slots) > room {
-		m.notice.Say(fmt.Sprintf("A board has %d pictures at most: %d found no room.", studio.MaxLayers, len(slots)-room))
+		m.sayFull(len(slots) - room)
 		slots = slots[:room]
 	}
 	if len(slots) > fewPictures {
@@ -96,7 +97,7 @@ func (m *boardMode) addSlots(slots []studio.Slot, middle *image.Point) {
 	ctx, store := m.Loop.Closing, m.Keeper.Store()
 	m.Loop.Background(func() func() {
 		var list []placedPicture
-		var failed error
+		var failed []error
 		for _, s := range slots {
 			original, err := store.ReadOriginal(ctx, s)
 			var look *image.RGBA
@@ -104,32 +105,57 @@ func (m *boardMode) addSlots(slots []studio.Slot, middle *image.Point) {
 				look, err = compose.Look(ctx, original, lookSize(original.Size))
 			}
 			if err != nil {
-				failed = err
+				failed = append(failed, err)
 				continue
 			}
 			s.Digest = original.FileSHA256
 			list = append(list, placedPicture{s, original.Size, look})
 		}
 		return func() {
-			if failed != nil {
-				m.notice.fail(failed)
-			}
+			m.sayFailed(failed)
 			m.put(list, middle)
 		}
 	})
 }
 
+// sayFull says that pictures were left out because the board is full.
+func (m *boardMode) sayFull(left int) {
+	m.notice.Say(fmt.Sprintf("A board has %d pictures at most: %d found no room.", studio.MaxLayers, left))
+}
+
+// maxNamed is how many of the pictures that cannot be read are named.
+const maxNamed = 4
+
+// sayFailed says which pictures cannot be read, in one notice.
+func (m *boardMode) sayFailed(failed []error) {
+	var texts []string
+	for i, err := range failed {
+		if i == maxNamed {
+			texts = append(texts, fmt.Sprintf("%d others cannot be read either.", len(failed)-maxNamed))
+			break
+		}
+		texts = append(texts, explain(err))
+	}
+	if len(texts) > 0 {
+		m.notice.Warn(strings.Join(texts, " "))
+	}
+}
+
 // put places pictures that were read on the board, and chooses the last one unless another one is being moved.
 func (m *boardMode) put(list []placedPicture, middle *image.Point) {
 	m.endTurning()
-	id, first := 0, 0
+	id, first, left := 0, 0, 0
 	if b := m.Desk.Desk().Board; b != nil {
 		first = len(b.Layers)
 	}
 	m.Desk.Change(func() {
 		m.Desk.Choose(func(d *studio.Desk) {
-			for _, p := range list {
-				if d.Board == nil || len(d.Board.Layers) >= studio.MaxLayers {
+			for i, p := range list {
+				if d.Board == nil {
+					return
+				}
+				if len(d.Board.Layers) >= studio.MaxLayers { // others came while these were read
+					left = len(list) - i
 					return
 				}
 				l := studio.Layer{Picture: p.slot, Size: p.size, At: d.Board.Placed(p.size, share)}
@@ -144,6 +170,9 @@ func (m *boardMode) put(list []placedPicture, middle *image.Point) {
 			}
 		})
 	})
+	if left > 0 {
+		m.sayFull(left)
+	}
 	if m.on && id > 0 && !m.cutting && !m.frame.Held() {
 		m.choose(id)
 		m.host.focus(m.frame)
@@ -172,7 +201,11 @@ func (m *boardMode) remove() {
 func (m *boardMode) duplicate() {
 	m.flush()
 	l, i, ok := m.board.Layer(m.chosen)
-	if !ok || len(m.board.Layers) >= studio.MaxLayers {
+	if !ok {
+		return
+	}
+	if len(m.board.Layers) >= studio.MaxLayers {
+		m.sayFull(1)
 		return
 	}
 	step := min(m.board.Size.Width, m.board.Size.Height) / 24

@@ -663,6 +663,48 @@ func TestBoardTakesPictures(t *testing.T) {
 	}
 }
 
+// TestBoardSaysWhatIsMissing: all pictures that cannot be read are named, up to a few, and so is it said that the board
+// is full, however the pictures come.
+func TestBoardSaysWhatIsMissing(t *testing.T) {
+	b := newBench(t, usual)
+	m := b.onBoard(b.file("one.png", 180, 120, 1))
+	var broken []string
+	for i := range 6 {
+		broken = append(broken, filepath.Join(b.dir, fmt.Sprintf("broken%d.png", i)))
+		if err := os.WriteFile(broken[i], []byte("no picture"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.add(append(broken[:2:2], b.file("two.png", 80, 64, 2)), nil)
+	b.settle()
+	if said := b.said(); len(m.board.Layers) != 2 || !strings.Contains(said, "broken0") ||
+		!strings.Contains(said, "broken1") {
+		t.Errorf("the window says %q", said)
+	}
+	m.add(broken, nil)
+	b.settle()
+	if said := b.said(); !strings.Contains(said, "broken3") || strings.Contains(said, "broken4") ||
+		!strings.Contains(said, "2 others") {
+		t.Errorf("the window says %q", said)
+	}
+	for len(m.board.Layers) < studio.MaxLayers-1 {
+		m.duplicate()
+	}
+	b.settle()
+	b.notice.Hide()
+	m.add([]string{b.file("three.png", 80, 64, 3)}, nil)
+	m.add([]string{b.file("four.png", 80, 64, 4)}, nil) // there still is room for it
+	b.settle()
+	if len(m.board.Layers) != studio.MaxLayers || !strings.Contains(b.said(), "1 found no room") {
+		t.Errorf("%d pictures; the window says %q", len(m.board.Layers), b.said())
+	}
+	b.notice.Hide()
+	m.duplicate()
+	if len(m.board.Layers) != studio.MaxLayers || !strings.Contains(b.said(), "1 found no room") {
+		t.Errorf("%d pictures; the window says %q", len(m.board.Layers), b.said())
+	}
+}
+
 // TestBoardSurvives opens the window again, as after a kill: the board, what is cut out of it and image 1 are there.
 func TestBoardSurvives(t *testing.T) {
 	b := newBench(t, usual)
