@@ -387,6 +387,29 @@ func TestBoardCut(t *testing.T) {
 	}
 }
 
+// TestBoardCutOfLost: a cut-out whose file is gone ends with a word about it, but not the one that is on show by then.
+func TestBoardCutOfLost(t *testing.T) {
+	b := newBench(t, usual)
+	m := b.onBoard(b.file("one.png", 180, 120, 1), b.file("two.png", 80, 64, 2))
+	m.choose(2)
+	m.change(func(l *studio.Layer) { l.Cut = studio.Mask{Digest: strings.Repeat("0", 64)} })
+	b.settle()
+	m.startCut()
+	b.settle()
+	if m.cutting || b.said() == "" {
+		t.Errorf("cutting %v; the window says %q", m.cutting, b.said())
+	}
+	m.startCut()
+	b.until("the mask is being read", func() bool { return !m.cut.loaded.from.None() })
+	m.endCut()
+	m.choose(1)
+	m.startCut()
+	b.settle()
+	if !m.cutting || m.chosen != 1 || m.cut.mask == nil {
+		t.Errorf("cutting %v, chosen %d", m.cutting, m.chosen)
+	}
+}
+
 // TestBoardTurnsFast: turns of a picture that is cut out are all done, one after the other, however fast they are asked
 // for, and also if the picture changes meanwhile. Image 1 waits for them.
 func TestBoardTurnsFast(t *testing.T) {

@@ -209,8 +209,10 @@ func (m *maskMode) onDesk(mask studio.Mask) *paint.Mask {
 			return nil // the reader of the desk tells of it
 		case err != nil:
 			return func() {
-				m.notice.fail(err)
-				m.host.leaveMode()
+				if m.entered && m.loaded.from.Is(mask) { // or else another mask is on show by now
+					m.notice.fail(err)
+					m.host.leaveMode()
+				}
 			}
 		}
 		painted := paint.FromGray(levels, size)
