@@ -225,8 +225,8 @@ func TestBoardUndoUnderWay(t *testing.T) {
 	}
 }
 
-// TestBoardTakesDuringDrag: a picture that comes while another one is dragged, or the board panned, changes neither, and
-// is there at the end.
+// TestBoardTakesDuringDrag: a picture that comes while another one is dragged, or the board panned, changes neither,
+// and is there at the end.
 func TestBoardTakesDuringDrag(t *testing.T) {
 	b := newBench(t, usual)
 	m := b.onBoard(b.file("one.png", 900, 600, 1), b.file("two.png", 300, 200, 2))

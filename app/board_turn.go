@@ -32,8 +32,8 @@ func (m *boardMode) turn() {
 	})
 }
 
-// turnCut changes the picture that is chosen, and what is cut out of it in the same way, after all turns that were asked
-// for before.
+// turnCut changes the picture that is chosen, and what is cut out of it in the same way, after all turns that were
+// asked for before.
 func (m *boardMode) turnCut(cut func(*paint.Mask) *paint.Mask, turn func(*studio.Layer)) {
 	m.flush()
 	l, _, ok := m.board.Layer(m.chosen)

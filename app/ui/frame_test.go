@@ -359,8 +359,8 @@ func TestFrameHooks(t *testing.T) {
 	}
 }
 
-// TestFrameSettle: a drag that is settled half-way has no more effect, and the owner is told once that nothing holds the
-// frame; also after a pan, and after a drag that changed nothing.
+// TestFrameSettle: a drag that is settled half-way has no more effect, and the owner is told once that nothing holds
+// the frame; also after a pan, and after a drag that changed nothing.
 func TestFrameSettle(t *testing.T) {
 	f := newFramed(t, FrameRules{Within: photo}, image.Rect(100, 100, 300, 200))
 	released := 0

@@ -14,8 +14,8 @@ import (
 	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
-// TestQuantisedInTwoRuns stops a run in the middle of a weight, whose file ends there. When the file is whole again, the
-// next run must quantise all of it.
+// TestQuantisedInTwoRuns stops a run in the middle of a weight, whose file ends there. When the file is whole again,
+// the next run must quantise all of it.
 func TestQuantisedInTwoRuns(t *testing.T) {
 	source := severalGrains("w")
 	fresh, ws := quantising(t, nil, source)
