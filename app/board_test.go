@@ -67,6 +67,10 @@ func (m *boardMode) typed(b *bench, keys ...fyne.KeyName) {
 
 func (m *boardMode) where(i int) image.Rectangle { return m.board.Layers[i].At }
 
+// near says whether two places lie within two pixels of each other in both axes: a point of the view is not always a
+// whole pixel of the board.
+func near(a, b image.Point) bool { return a.Sub(b).In(image.Rect(-2, -2, 3, 3)) }
+
 // TestBoard places two pictures, moves, scales and orders them, and takes all of it back.
 func TestBoard(t *testing.T) {
 	b := newBench(t, usual)
@@ -80,7 +84,7 @@ func TestBoard(t *testing.T) {
 	middle := at.Min.Add(at.Size().Div(2))
 	m.drag(b, middle, middle.Add(image.Pt(150, -90)))
 	if m.chosen != m.board.Layers[1].ID || m.where(1).Size() != at.Size() ||
-		m.where(1).Sub(at.Min).Min.Sub(image.Pt(150, -90)).X > 2 || m.where(1) == at {
+		!near(m.where(1).Min, at.Min.Add(image.Pt(150, -90))) {
 		t.Errorf("dragged from %v to %v", at, m.where(1))
 	}
 	if got := m.frame.Label(); got != "blue.png · 400 × 400 · 100 %" {
@@ -647,7 +651,7 @@ func TestBoardTakesPictures(t *testing.T) {
 	at := fyne.CurrentApp().Driver().AbsolutePositionForObject(m.view).Add(m.view.ToView(200, 150))
 	b.drop(at, []fyne.URI{storage.NewFileURI(b.file("dropped.png", 100, 100, 1))})
 	b.settle()
-	if at := m.board.Layers[3].At; around(at, image.Point{}).Min.Sub(image.Pt(200, 150)).X/3 != 0 {
+	if at := m.board.Layers[3].At; !near(around(at, image.Point{}).Min, image.Pt(200, 150)) {
 		t.Errorf("what was dropped at 200, 150 lies at %v", at)
 	}
 	m.typed(b, fyne.KeyDelete)
@@ -768,14 +772,25 @@ func TestBoardSurvives(t *testing.T) {
 }
 
 // TestBoardNeverStalls moves, scales and cuts a picture of 24 megapixels: nothing may keep Fyne's goroutine for longer
-// than a frame.
+// than a frame. A machine that is slow or busy is given more, by its own measure: a quarter of what one pass over the
+// picture takes there. What reads all pixels of the picture on that goroutine takes longer than that on every machine.
 func TestBoardNeverStalls(t *testing.T) {
 	if testing.Short() {
 		t.Skip("reads 24 megapixels")
 	}
 	const most = 16 * time.Millisecond // a frame of the screen
 	b := newBench(t, usual)
-	m := b.onBoard(b.write("photo.png", oneColour(6000, 4000, color.RGBA{90, 120, 160, 255})))
+	photo := oneColour(6000, 4000, color.RGBA{90, 120, 160, 255})
+	m := b.onBoard(b.write("photo.png", photo))
+	pass := func() time.Duration {
+		b.busiest = 0
+		b.timed(func() {
+			for i := range photo.Pix {
+				photo.Pix[i] ^= 1
+			}
+		})
+		return b.busiest
+	}
 	m.choose(1)
 	b.timed(m.duplicate)
 	b.settle()
@@ -817,15 +832,18 @@ func TestBoardNeverStalls(t *testing.T) {
 			b.settle()
 		},
 	} {
-		b.busiest = 0
-		do()
-		for try := 0; try < 8 && b.busiest > most; try++ { // the garbage collector has taken its share
+		took, across, limit := time.Hour, time.Hour, most
+		for try := 0; try < 8 && took > limit; try++ { // the garbage collector takes its share of some: the least counts
 			b.busiest = 0
 			do()
+			if took = min(took, b.busiest); took > most {
+				across = min(across, pass())
+				limit = max(most, across/4)
+			}
 		}
-		t.Logf("%s: %v", name, b.busiest)
-		if b.busiest > most {
-			t.Errorf("%s takes %v of the processor, want at most %v", name, b.busiest, most)
+		t.Logf("%s: %v of %v", name, took, limit)
+		if took > limit {
+			t.Errorf("%s takes %v of the processor, want at most %v", name, took, limit)
 		}
 	}
 }
