@@ -831,7 +831,7 @@ func TestBoardNeverStalls(t *testing.T) {
 		},
 	} {
 		took, across, limit := time.Hour, time.Hour, most
-		for try := 0; try < 8 && took > limit; try++ { // the garbage collector takes its share of some: the least counts
+		for try := 0; try < 8 && took > limit; try++ { // the least counts: the garbage collector has its share
 			b.busiest = 0
 			do()
 			if took = min(took, b.busiest); took > most {
