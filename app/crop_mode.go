@@ -63,7 +63,8 @@ func newCropMode(c common, view *ui.PictureView, host cropHost) *cropMode {
 	}
 	m.reset = ui.NewButton("Reset", func() { m.arrange(picture.Arrangement{}) })
 	m.done = ui.NewButton("Done", host.leaveMode)
-	m.tools = ui.NewBar(turns, m.ratio.objects(), []fyne.CanvasObject{m.reset, m.done})
+	// Undo resets, and Esc or C is done, so that these two make room.
+	m.tools = ui.NewSparingBar([]int{2}, turns, m.ratio.objects(), []fyne.CanvasObject{m.reset, m.done})
 	c.Desk.Chosen.Subscribe(m.follow)
 	return m
 }

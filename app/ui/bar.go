@@ -1,6 +1,10 @@
 package ui
 
-import "fyne.io/fyne/v2"
+import (
+	"slices"
+
+	"fyne.io/fyne/v2"
+)
 
 // BarHeight is the height of a bar of tools.
 const BarHeight float32 = 40
@@ -8,6 +12,7 @@ const BarHeight float32 = 40
 // bar is a row of tools in groups.
 type bar struct {
 	groups [][]fyne.CanvasObject
+	spared []int // the numbers of groups that are hidden if there is no room, in this order
 	ground *Box
 	lines  []*Box
 }
@@ -16,7 +21,16 @@ type bar struct {
 // least size. If there is no room for all of them, groups are hidden from the last but one back to the second: the
 // first and the last one are those that nobody can do without.
 func NewBar(groups ...[]fyne.CanvasObject) *fyne.Container {
-	b := &bar{groups: groups, ground: NewBox(ColorPanel, 8)}
+	var spared []int
+	for i := len(groups) - 2; i > 0; i-- {
+		spared = append(spared, i)
+	}
+	return NewSparingBar(spared, groups...)
+}
+
+// NewSparingBar is NewBar with the numbers of the groups that are hidden if there is no room, in their order.
+func NewSparingBar(spared []int, groups ...[]fyne.CanvasObject) *fyne.Container {
+	b := &bar{groups: groups, spared: spared, ground: NewBox(ColorPanel, 8)}
 	b.ground.Stroke = ColorLine
 	objects := []fyne.CanvasObject{b.ground}
 	for i, g := range groups {
@@ -63,9 +77,11 @@ func (b *bar) width(shown []int) float32 {
 
 func (b *bar) place(size fyne.Size) {
 	shown := b.all()
-	for len(shown) > 2 && b.width(shown) > size.Width {
-		last := len(shown) - 2
-		shown = append(shown[:last:last], shown[last+1])
+	for _, spare := range b.spared {
+		if b.width(shown) <= size.Width {
+			break
+		}
+		shown = slices.DeleteFunc(shown, func(i int) bool { return i == spare })
 	}
 	width := min(b.width(shown), size.Width)
 	x := (size.Width - width) / 2
