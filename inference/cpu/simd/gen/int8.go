@@ -105,8 +105,13 @@ func magnitude() {
 	VPMAXSD(m[1], m[0], m[0])
 	VPMAXSD(m[3], m[2], m[2])
 	VPMAXSD(m[2], m[0], m[0])
-	h, x := XMM(), m[0].AsX()
-	VEXTRACTI128(operand.U8(1), m[0], h)
+	returnGreatest(m[0])
+}
+
+// returnGreatest ends a function with the greatest of the eight int32 of y.
+func returnGreatest(y reg.VecVirtual) {
+	h, x := XMM(), y.AsX()
+	VEXTRACTI128(operand.U8(1), y, h)
 	VPMAXSD(h, x, x)
 	VPSHUFD(operand.U8(0x4e), x, h)
 	VPMAXSD(h, x, x)
@@ -248,16 +253,7 @@ func rotate256(format string, stride int, load func(m operand.Mem, x reg.Registe
 	y := YMM()
 	VEXTRACTF64X4(operand.U8(1), largest, y)
 	VPMAXSD(y, largest.AsY(), y)
-	h, m := XMM(), y.AsX()
-	VEXTRACTI128(operand.U8(1), y, h)
-	VPMAXSD(h, m, m)
-	VPSHUFD(operand.U8(0x4e), m, h)
-	VPMAXSD(h, m, m)
-	VPSHUFD(operand.U8(0xb1), m, h)
-	VPMAXSD(h, m, m)
-	Store(m, ReturnIndex(0))
-	VZEROUPPER()
-	RET()
+	returnGreatest(y)
 }
 
 // scaleI32 writes the scaling of sums.
