@@ -45,7 +45,7 @@ type cropHost interface {
 func newCropMode(c common, view *ui.PictureView, host cropHost) *cropMode {
 	m := &cropMode{common: c, host: host, view: view, frame: ui.NewFrame(view), number: 1, stop: func() {}}
 	m.frame.Dims = true
-	m.frame.OnChanged, m.frame.OnSettled = m.label, m.settled
+	m.frame.OnChanged, m.frame.OnSettled, m.frame.OnReleased = m.label, m.settled, m.follow
 	m.ratio = newRatioButtons(host.focus, m.fit)
 	var turns []fyne.CanvasObject
 	for _, t := range []struct {

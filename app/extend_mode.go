@@ -49,7 +49,7 @@ func newExtendMode(c common, view *ui.PictureView, host extendHost) *extendMode 
 	m := &extendMode{common: c, host: host, view: view, frame: ui.NewFrame(view)}
 	m.stage = newStage(c, host.redraw)
 	m.frame.Ground = true
-	m.frame.OnChanged, m.frame.OnSettled = m.label, m.settled
+	m.frame.OnChanged, m.frame.OnSettled, m.frame.OnReleased = m.label, m.settled, m.follow
 	m.ratio = newRatioButtons(host.focus, m.fit)
 	var sides []fyne.CanvasObject
 	for place, icon := range []fyne.Resource{

@@ -164,3 +164,41 @@ func TestExtendStopsAtTheEngine(t *testing.T) {
 		t.Errorf("the frame does not follow the desk: %v", got)
 	}
 }
+
+// TestPanHoldsNothingBack: Extend and Crop show what was undone while the view was panned.
+func TestPanHoldsNothingBack(t *testing.T) {
+	for name, row := range map[string]struct {
+		key      fyne.KeyName
+		frame    func(b *bench) *ui.Frame
+		from, to image.Point // pulls the frame
+		outside  image.Point
+	}{
+		"Extend": {fyne.KeyO, func(b *bench) *ui.Frame { return b.extendMode().frame }, image.Pt(600, 200),
+			image.Pt(700, 200), image.Pt(300, 500)},
+		"Crop": {fyne.KeyC, func(b *bench) *ui.Frame { return b.crop.frame }, image.Pt(600, 400),
+			image.Pt(300, 200), image.Pt(500, 300)},
+	} {
+		b := newBench(t, usual)
+		b.slots.add(0, []string{b.file("one.png", 600, 400, 1)})
+		b.settle()
+		b.win.Canvas().OnTypedKey()(&fyne.KeyEvent{Name: row.key})
+		b.settle()
+		frame := row.frame(b)
+		before := frame.Rect()
+		pull(b.view.view, frame, row.from, row.to)
+		b.settle()
+		pulled := frame.Rect()
+		at := b.view.view.ToView(float32(row.outside.X), float32(row.outside.Y))
+		frame.Dragged(&fyne.DragEvent{PointEvent: fyne.PointEvent{Position: at}, Dragged: fyne.NewDelta(5, 0)})
+		if !frame.Held() || pulled == before {
+			t.Fatalf("%s: the view is not panned, or the frame not pulled: %v", name, pulled)
+		}
+		b.Desk.Undo()
+		b.settle()
+		frame.DragEnd()
+		b.settle()
+		if got := frame.Rect(); got != before {
+			t.Errorf("%s: the frame lies at %v after the pan, want %v", name, got, before)
+		}
+	}
+}
