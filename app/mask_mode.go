@@ -67,6 +67,7 @@ func newMaskMode(c common, view *ui.PictureView, host maskHost) *maskMode {
 	m.layer = newMaskLayer(m)
 	m.tools = newMaskBar(m)
 	c.Desk.Changed.Subscribe(m.follow)
+	c.Desk.Settling.Subscribe(m.layer.release)
 	c.Model.Changed.Subscribe(func() { m.edge.ask(m) })
 	return m
 }

@@ -449,6 +449,30 @@ func TestKeyStrokeIsKept(t *testing.T) {
 	}
 }
 
+// TestUndoInAStroke takes back the stroke that is under way, and not the one before it.
+func TestUndoInAStroke(t *testing.T) {
+	b := newBench(t, usual)
+	m := b.enterMask(b.file("photo.png", 300, 200, 1))
+	p := &maskPointer{maskLayer: m.layer, b: b}
+	p.stroke(50, 50, 80, 50)
+	first := b.painted()
+	m.layer.TypedKey(&fyne.KeyEvent{Name: fyne.KeyReturn})
+	m.layer.TypedKey(&fyne.KeyEvent{Name: fyne.KeyDown})
+	if m.layer.gesture == nil {
+		t.Fatal("no stroke is under way")
+	}
+	b.Desk.Undo()
+	b.settle()
+	if m.layer.gesture != nil || b.painted() != first || m.mask != first {
+		t.Error("undo took back something else")
+	}
+	b.Desk.Redo()
+	b.settle()
+	if b.painted() == first {
+		t.Error("the stroke does not come back")
+	}
+}
+
 // TestMaskTiles compares what is drawn with the mask: the tint where it changes, the feather inside of it, nothing
 // elsewhere; and a stroke under way is drawn at once.
 func TestMaskTiles(t *testing.T) {
