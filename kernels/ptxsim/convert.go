@@ -31,6 +31,10 @@ var plainConversions = map[string]exec{
 
 func decodeCvt(d *decoder) {
 	name := strings.Join(d.mods, ".")
+	if d.has("pack") {
+		d.packIntegers()
+		return
+	}
 	from := d.typ()
 	to := d.typ()
 	if d.err != nil {
@@ -305,4 +309,33 @@ func (d *decoder) convertPair(name, to, from string) {
 	d.in.run = lanes2(func(a, b uint32) uint32 {
 		return convert(float64(f32(a)))<<half | convert(float64(f32(b)))
 	})
+}
+
+// packIntegers decodes cvt.pack, which converts two s32 to the nearest values of a narrow type and puts the first above
+// the second. Values of 8 bits are put below the lower half of a third operand.
+func (d *decoder) packIntegers() {
+	d.want("sat")
+	low := d.has("b32")
+	from, to := d.typ(), d.typ()
+	size := width(to)
+	operands := 3
+	if low {
+		operands = 4
+	}
+	if from != "s32" || to != "s8" && to != "u8" && to != "s16" && to != "u16" || low != (size == 8) ||
+		!d.operands(operands, operands) {
+		d.fail("cvt.pack to .%s from .%s is not supported", to, from)
+		return
+	}
+	least, most := integerRange(to)
+	convert := func(v uint32) uint32 {
+		return truncate(uint32(min(max(int64(int32(v)), int64(least)), int64(most))), size)
+	}
+	d.in.d, d.in.a, d.in.b = d.write(0, 32), d.read(1, 32), d.read(2, 32)
+	if !low {
+		d.in.run = lanes2(func(a, b uint32) uint32 { return convert(a)<<size | convert(b) })
+		return
+	}
+	d.in.c = d.read(3, 32)
+	d.in.run = lanes3(func(a, b, c uint32) uint32 { return c<<(2*size) | convert(a)<<size | convert(b) })
 }

@@ -2,6 +2,7 @@ package ptxsim
 
 import (
 	"encoding/binary"
+	"math"
 	"strings"
 )
 
@@ -285,34 +286,49 @@ func (w *warp) mmaFloat(out, a, b, c []int32, depth, per int, valueA, valueB fun
 	w.storeAccumulators(out, &sums)
 }
 
-// mmaInteger computes an mma of 8-bit integers. A sum that overflows wraps around, or is clamped if saturate is true.
+// mmaInteger computes an mma of 8-bit integers. The sum of the products fits 32 bits. The accumulator's overflow wraps
+// around, or is clamped if saturate is true.
 func (w *warp) mmaInteger(out, a, b, c []int32, depth int, signedA, signedB, saturate bool) {
-	var x [16][32]int64
-	var y [8][32]int64
+	var x [16][32]int32
+	var y [32][8]int32 // rows of b, as in mmaBF16
 	for h, row := range a {
 		for l, v := range w.r32[row] {
-			for e := range 4 {
-				x[l>>2+h&1*8][l&3*4+h>>1*16+e] = int64(int32(extend(v>>(8*e)&0xff, signedA, 8)))
+			p := (*[4]int32)(x[l>>2+h&1*8][l&3*4+h>>1*16:])
+			for e := range p {
+				p[e] = int32(extend(v>>(8*e)&0xff, signedA, 8))
 			}
 		}
 	}
 	for h, row := range b {
 		for l, v := range w.r32[row] {
-			for e := range 4 {
-				y[l>>2][l&3*4+h*16+e] = int64(int32(extend(v>>(8*e)&0xff, signedB, 8)))
+			p := (*[4][8]int32)(y[l&3*4+h*16:])
+			for e := range p {
+				p[e][l>>2] = int32(extend(v>>(8*e)&0xff, signedB, 8))
 			}
 		}
+	}
+	var sums [16][8]int32
+	for i := range sums {
+		var s0, s1, s2, s3, s4, s5, s6, s7 int32
+		for k, v := range x[i][:depth] {
+			q := &y[k]
+			s0 += v * q[0]
+			s1 += v * q[1]
+			s2 += v * q[2]
+			s3 += v * q[3]
+			s4 += v * q[4]
+			s5 += v * q[5]
+			s6 += v * q[6]
+			s7 += v * q[7]
+		}
+		sums[i] = [8]int32{s0, s1, s2, s3, s4, s5, s6, s7}
 	}
 	for h, row := range out {
 		r, from := &w.r32[row], w.r32[c[h]]
 		for l := range r {
-			i, j := l>>2+h>>1*8, l&3*2+h&1
-			sum := int64(int32(from[l]))
-			for k := range depth {
-				sum += x[i][k] * y[j][k]
-			}
+			sum := int64(int32(from[l])) + int64(sums[l>>2+h>>1*8][l&3*2+h&1])
 			if saturate {
-				sum = min(max(sum, -1<<31), 1<<31-1)
+				sum = min(max(sum, math.MinInt32), math.MaxInt32)
 			}
 			r[l] = uint32(sum)
 		}

@@ -168,6 +168,61 @@ func TestMMA(t *testing.T) {
 	}
 }
 
+// TestMMAIntegerLimits multiplies matrices of one value, which are the same in any layout, with accumulators near the
+// limits of 32 bits. Every sum is that of k equal products.
+func TestMMAIntegerLimits(t *testing.T) {
+	const least, most = math.MinInt32, math.MaxInt32
+	for _, row := range []struct {
+		name         string // modifiers
+		k            int64
+		a, b         int64
+		accumulators [4]int32
+	}{
+		{"m16n8k32.row.col.s32.s8.s8.s32", 32, -128, -128, [4]int32{0, most, most - 32*128*128, most - 32*128*128 + 1}},
+		{"m16n8k32.row.col.s32.s8.s8.s32", 32, -128, 127, [4]int32{0, least, least + 32*128*127, least + 32*128*127 - 1}},
+		{"m16n8k32.row.col.s32.s8.s8.s32", 32, 127, 127, [4]int32{-1, most, least, 1 << 24}},
+		{"m16n8k32.row.col.s32.u8.s8.s32", 32, 255, -128, [4]int32{0, least, most, -1 << 24}},
+		{"m16n8k32.row.col.s32.u8.u8.s32", 32, 255, 255, [4]int32{0, least, most, 1 << 24}},
+		{"m16n8k32.row.col.satfinite.s32.s8.s8.s32", 32, -128, -128,
+			[4]int32{0, most, most - 32*128*128, most - 32*128*128 + 1}},
+		{"m16n8k32.row.col.satfinite.s32.s8.s8.s32", 32, -128, 127,
+			[4]int32{0, least, least + 32*128*127, least + 32*128*127 - 1}},
+		{"m16n8k16.row.col.s32.s8.s8.s32", 16, -128, -128, [4]int32{0, most, least, 5}},
+		{"m16n8k16.row.col.satfinite.s32.s8.u8.s32", 16, -128, 255, [4]int32{0, most, least, 5}},
+	} {
+		in := make(registers, 32)
+		for l := range in {
+			for i := range 4 {
+				in[l][i] = uint32(row.a&0xff) * 0x01010101
+				in[l][4+i] = uint32(row.b&0xff) * 0x01010101
+				in[l][8+i] = uint32(row.accumulators[i])
+			}
+		}
+		operands := "{%r0, %r1, %r2, %r3}, {%r4, %r5}"
+		if row.k == 16 {
+			operands = "{%r0, %r1}, {%r4}"
+		}
+		code := fmt.Sprintf("mma.sync.aligned.%s {%%r12, %%r13, %%r14, %%r15}, %s, {%%r8, %%r9, %%r10, %%r11};",
+			row.name, operands)
+		out, err := runFragment(t, Device{}, fragmentModule(code, "", "sm_80"), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range out {
+			for i, c := range row.accumulators {
+				sum := int64(c) + row.k*row.a*row.b
+				want := int32(sum) // the low 32 bits
+				if strings.Contains(row.name, "satfinite") {
+					want = int32(min(max(sum, least), most))
+				}
+				if got := int32(out[l][12+i]); got != want {
+					t.Errorf("%s of %d and %d, lane %d, accumulator %d: %d, want %d", row.name, row.a, row.b, l, c, got, want)
+				}
+			}
+		}
+	}
+}
+
 // TestLdmatrix loads four matrices whose elements encode their coordinates, with and without transposing.
 func TestLdmatrix(t *testing.T) {
 	const tile = ".shared .align 128 .b8 tile[1024];\n"
