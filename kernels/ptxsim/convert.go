@@ -280,6 +280,12 @@ func (d *decoder) convertPair(name, to, from string) {
 		return
 	}
 	half := f.exponent + f.mantissa + 1
+	if half == 8 || strings.HasPrefix(from, "e") { // e4m3x2 or e5m2x2
+		d.needTarget("cvt."+name, 89)
+		if targetNumber(d.module.Target) < 90 {
+			d.needVersion("cvt."+name, "8.1")
+		}
+	}
 	convert := func(x float64) uint32 {
 		if relu && (x < 0 || x == 0) {
 			x = 0

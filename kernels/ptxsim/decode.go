@@ -334,3 +334,20 @@ func (d *decoder) constant(i int) int64 {
 	}
 	return int64(o.Value)
 }
+
+// needHopper fails unless the module's target is sm_90 or newer.
+func (d *decoder) needHopper() { d.needTarget(d.text.Opcode, 90) }
+
+// needTarget fails unless the module's target is sm_number or newer.
+func (d *decoder) needTarget(what string, number int) {
+	if targetNumber(d.module.Target) < number {
+		d.fail("%s needs target sm_%d or newer, the module is for %s", what, number, d.module.Target)
+	}
+}
+
+// needVersion fails if the module's PTX version is older than version.
+func (d *decoder) needVersion(what, version string) {
+	if versionNumber(d.module.Version) < versionNumber(version) {
+		d.fail("%s needs PTX %s or newer, the module has %s", what, version, d.module.Version)
+	}
+}

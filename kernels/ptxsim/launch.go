@@ -99,7 +99,6 @@ type block struct {
 	cluster     clusterBarrier
 	changes     int64 // counts changes of state that a waiting warp can wait for
 	stepsDone   int64 // instructions of the warps that have finished
-	matrices    fragments
 	wide        *wideFragments
 }
 

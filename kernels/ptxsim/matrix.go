@@ -9,8 +9,10 @@ import (
 // matrixOps are the warp-wide matrix operations.
 //
 // An mma computes every product exactly, adds them to the accumulator in float64 in the order of k, and rounds the sum
-// to the nearest float32 once. NVIDIA does not document a GPU's order of addition and truncation; the difference is
-// within the rounding of a float32 sum.
+// to the nearest float32 once. NVIDIA does not document a GPU's order of addition and truncation. For 16-bit elements
+// the difference is within the rounding of a float32 sum. For e4m3 and e5m2 it can be larger: published measurements
+// find that the tensor cores of sm_89 and sm_90 align such products to the largest one and keep about 14 bits. Sums of
+// 8-bit integers are exact, as on a GPU.
 var matrixOps = map[string]func(d *decoder){
 	"ldmatrix": decodeLdmatrix,
 	"mma":      decodeMma,
@@ -112,12 +114,6 @@ func decodeStmatrix(d *decoder) {
 	}
 }
 
-// fragments has the operands of an mma as plain matrices.
-type fragments struct {
-	a [16][32]float64 // [m][k]
-	b [8][32]float64  // [n][k]
-}
-
 // decodeMma decodes mma. It supports float32 accumulators with m16n8k16 and m16n8k8 of f16 and bf16, m16n8k4 and
 // m16n8k8 of tf32, and m16n8k16 and m16n8k32 of e4m3 and e5m2, and s32 accumulators with m16n8k16 and m16n8k32 of 8-bit
 // integers.
@@ -129,6 +125,7 @@ func decodeMma(d *decoder) {
 	d.want("col")
 	saturate := d.has("satfinite")
 	types := strings.Join(d.mods, ".")
+	names := d.mods
 	d.mods = nil
 	if !d.operands(4, 4) {
 		return
@@ -136,15 +133,8 @@ func decodeMma(d *decoder) {
 	k := map[string]int{"m16n8k4": 4, "m16n8k8": 8, "m16n8k16": 16, "m16n8k32": 32}[shape]
 	d.in.lanes = fullWarp
 	element := 0 // bits
-	switch {
-	case types == "f32.bf16.bf16.f32" || types == "f32.f16.f16.f32":
-		element = 16
-	case types == "f32.tf32.tf32.f32":
-		element = 32
-	case strings.HasPrefix(types, "f32.e") && strings.HasSuffix(types, ".f32") && targetNumber(d.module.Target) >= 89:
-		element = 8
-	case strings.HasPrefix(types, "s32.") && strings.HasSuffix(types, ".s32"):
-		element = 8
+	if len(names) == 4 && names[0] == names[3] {
+		element = elementBits(names[0], names[1], names[2])
 	}
 	perRegister := 0
 	if element > 0 {
@@ -154,15 +144,14 @@ func decodeMma(d *decoder) {
 		d.fail("mma of shape %s and types %s is not supported", shape, types)
 		return
 	}
+	if names[0] == "f32" && element == 8 {
+		d.needTarget("mma of types "+types, 89)
+		d.needVersion("mma of types "+types, map[int]string{16: "8.7", 32: "8.4"}[k])
+	}
 	registers := k / (4 * perRegister) // of b; a has twice as many
 	out := d.writeVector(0, 4, 32)
 	a, b, c := d.readVector(1, 2*registers, 32), d.readVector(2, registers, 32), d.readVector(3, 4, 32)
-	names := strings.Split(types, ".")
 	if names[0] == "s32" {
-		if names[1] != "s8" && names[1] != "u8" || names[2] != "s8" && names[2] != "u8" {
-			d.fail("mma of types %s is not supported", types)
-			return
-		}
 		sa, sb := names[1] == "s8", names[2] == "s8"
 		d.in.run = func(w *warp, in *instr, active uint32) { w.mmaInteger(out, a, b, c, k, sa, sb, saturate) }
 		return
@@ -171,12 +160,24 @@ func decodeMma(d *decoder) {
 		d.in.run = func(w *warp, in *instr, active uint32) { w.mmaBF16(out, a, b, c) }
 		return
 	}
-	ca, cb := elementDecoder(names[1]), elementDecoder(names[2])
-	if ca == nil || cb == nil {
-		d.fail("mma of types %s is not supported", types)
-		return
+	valueA, valueB := elementDecoder(names[1]), elementDecoder(names[2])
+	d.in.run = func(w *warp, in *instr, active uint32) { w.mmaFloat(out, a, b, c, k, perRegister, valueA, valueB) }
+}
+
+// elementBits returns the size of the elements of a and b for an accumulator, or 0 if no matrix operation has these
+// types.
+func elementBits(accumulator, a, b string) int {
+	float8 := func(t string) bool { return t == "e4m3" || t == "e5m2" }
+	integer8 := func(t string) bool { return t == "s8" || t == "u8" }
+	switch {
+	case accumulator == "f32" && a == b && (a == "bf16" || a == "f16"):
+		return 16
+	case accumulator == "f32" && a == b && a == "tf32":
+		return 32
+	case accumulator == "f32" && float8(a) && float8(b), accumulator == "s32" && integer8(a) && integer8(b):
+		return 8
 	}
-	d.in.run = func(w *warp, in *instr, active uint32) { w.mmaFloat(out, a, b, c, k, perRegister, ca, cb) }
+	return 0
 }
 
 // elementDecoder returns the function from an element's bits to its value, or nil for another type.
@@ -184,9 +185,19 @@ func elementDecoder(t string) func(uint32) float64 {
 	switch t {
 	case "bf16":
 		return func(v uint32) float64 { return float64(f32(v << 16)) }
-	case "f16", "e4m3", "e5m2":
+	case "f16":
+		return formatF16.decode
+	case "e4m3", "e5m2":
 		f, _ := formatOf(t)
-		return f.decode
+		values := new([256]float64)
+		for i := range values {
+			values[i] = f.decode(uint32(i))
+		}
+		return func(v uint32) float64 { return values[v&0xff] }
+	case "s8":
+		return func(v uint32) float64 { return float64(int8(v)) }
+	case "u8":
+		return func(v uint32) float64 { return float64(uint8(v)) }
 	case "tf32": // the lower 13 bits are ignored
 		return func(v uint32) float64 { return float64(f32(v &^ 0x1fff)) }
 	}
@@ -257,29 +268,32 @@ func (w *warp) storeAccumulators(out []int32, sums *[16][8]float64) {
 // mmaFloat computes an mma with float32 accumulators. depth is k. A register has per elements with consecutive k; the
 // figures of the PTX manual show which rows and columns each register has.
 func (w *warp) mmaFloat(out, a, b, c []int32, depth, per int, valueA, valueB func(uint32) float64) {
-	m := &w.matrices
+	var x [16][32]float64
+	var y [32][8]float64 // rows of b, as in mmaBF16
 	element := 32 / per
 	mask := uint32(allLanes) >> (32 - element)
 	for h, row := range a {
 		for l, v := range w.r32[row] {
 			for e := range per {
-				m.a[l>>2+h&1*8][l&3*per+h>>1*4*per+e] = valueA(v >> (e * element) & mask)
+				x[l>>2+h&1*8][l&3*per+h>>1*4*per+e] = valueA(v >> (e * element) & mask)
 			}
 		}
 	}
 	for h, row := range b {
 		for l, v := range w.r32[row] {
 			for e := range per {
-				m.b[l>>2][l&3*per+h*4*per+e] = valueB(v >> (e * element) & mask)
+				y[l&3*per+h*4*per+e][l>>2] = valueB(v >> (e * element) & mask)
 			}
 		}
 	}
 	var sums [16][8]float64
 	w.loadAccumulators(c, &sums)
 	for i := range sums {
-		for j := range sums[i] {
-			for k := range depth {
-				sums[i][j] += float64(m.a[i][k] * m.b[j][k])
+		s := &sums[i]
+		for k, v := range x[i][:depth] {
+			q := &y[k]
+			for j := range s {
+				s[j] += float64(v * q[j])
 			}
 		}
 	}

@@ -223,6 +223,82 @@ func TestMMAIntegerLimits(t *testing.T) {
 	}
 }
 
+// TestNewerTargets checks the errors for instructions that the module's target or PTX version does not have, and for a
+// module that the device cannot run. ptxas 13 has the same limits.
+func TestNewerTargets(t *testing.T) {
+	const operands = "{%r8, %r9, %r10, %r11}, {%r0, %r1, %r2, %r3}, {%r4, %r5}, {%r8, %r9, %r10, %r11};"
+	const mma = "mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 " + operands
+	const declare = ".reg .b16 %h<2>;\n"
+	for _, row := range []struct{ version, target, code, want string }{
+		{"8.4", "sm_80", mma, "needs target sm_89 or newer, the module is for sm_80"},
+		{"8.3", "sm_89", mma, "needs PTX 8.4 or newer, the module has 8.3"},
+		{"8.4", "sm_89", mma, ""},
+		{"8.4", "sm_90a", mma, "module for sm_90a, the device is sm_89"},
+		{"8.6", "sm_89", "mma.sync.aligned.m16n8k16.row.col.f32.e4m3.e4m3.f32 " +
+			"{%r8, %r9, %r10, %r11}, {%r0, %r1}, {%r4}, {%r8, %r9, %r10, %r11};", "needs PTX 8.7 or newer"},
+		{"8.7", "sm_120", mma, "module for sm_120, the device is sm_89"},
+		{"8.1", "sm_86", "cvt.rn.satfinite.e4m3x2.f32 %h0, %r0, %r1;", "needs target sm_89"},
+		{"8.0", "sm_89", "cvt.rn.f16x2.e4m3x2 %r0, %h0;", "needs PTX 8.1"},
+		{"8.1", "sm_89", "cvt.rn.satfinite.e4m3x2.f32 %h0, %r0, %r1;", ""},
+		{"7.0", "sm_80", "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 " + operands, ""},
+	} {
+		text := fragmentModule(row.code, declare, row.target)
+		text = strings.Replace(text, ".version 8.4", ".version "+row.version, 1)
+		_, err := newRig(t, Device{Major: 8, Minor: 9}).LoadModule([]byte(text), cu.ModuleOptions{Name: "test"})
+		if row.want == "" && err != nil || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
+			t.Errorf("%s, PTX %s, %s: %v, want %q", row.target, row.version, row.code, err, row.want)
+		}
+	}
+}
+
+// TestFloat8 converts each of the 256 patterns of e4m3 and e5m2 to float16 and back, and compares the values with the
+// definition: (-1)^s·2^(e-bias)·1.m, or for e = 0 (-1)^s·2^(1-bias)·0.m. e4m3 has no infinities.
+func TestFloat8(t *testing.T) {
+	for _, kind := range []struct {
+		name           string
+		mantissa, bias int
+		special        uint32 // the first magnitude that is not a finite number
+	}{{"e4m3", 3, 7, 0x7f}, {"e5m2", 2, 15, 0x7c}} {
+		in := make(registers, 128)
+		for l := range in {
+			in[l][0] = uint32(2*l) | uint32(2*l+1)<<8
+		}
+		code := fmt.Sprintf(`cvt.u16.u32 %%h0, %%r0;
+cvt.rn.f16x2.%[1]sx2 %%r1, %%h0;
+cvt.rn.satfinite.%[1]sx2.f16x2 %%h1, %%r1;
+cvt.u32.u16 %%r2, %%h1;`, kind.name)
+		out, err := runFragment(t, Device{Major: 8, Minor: 9}, fragmentModule(code, ".reg .b16 %h<2>;\n", "sm_89"), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for b := range uint32(256) {
+			half := out[b/2][1] >> (b % 2 * 16) & 0xffff
+			got, back := formatF16.decode(half), out[b/2][2]>>(b%2*8)&0xff
+			magnitude := b & 0x7f
+			e, m := int(magnitude>>kind.mantissa), float64(magnitude&(1<<kind.mantissa-1))
+			want := math.Ldexp(m, 1-kind.bias-kind.mantissa)
+			if e > 0 {
+				want = math.Ldexp(m+float64(int(1)<<kind.mantissa), e-kind.bias-kind.mantissa)
+			}
+			if b >= 128 {
+				want = -want
+			}
+			switch {
+			case magnitude > kind.special || kind.name == "e4m3" && magnitude == kind.special:
+				if got == got || back != 0x7f {
+					t.Errorf("%s %#x: %g and back %#x, want NaN and %#x", kind.name, b, got, back, 0x7f)
+				}
+			case magnitude == kind.special: // infinity, which .satfinite turns into the largest number
+				if !math.IsInf(got, 0) || back != b-1 {
+					t.Errorf("%s %#x: %g and back %#x, want infinity and %#x", kind.name, b, got, back, b-1)
+				}
+			case got != want || math.Signbit(got) != (b >= 128) || back != b:
+				t.Errorf("%s %#x: %g and back %#x, want %g", kind.name, b, got, back, want)
+			}
+		}
+	}
+}
+
 // TestLdmatrix loads four matrices whose elements encode their coordinates, with and without transposing.
 func TestLdmatrix(t *testing.T) {
 	const tile = ".shared .align 128 .b8 tile[1024];\n"

@@ -244,7 +244,9 @@ var opcodes = []struct {
 	{"cvt.f32.bf16 %r5, %h0;", "r", []sample{{0x3f80, 0, 0, f(1)}}},
 	{"cvt.rna.tf32.f32 %r5, %r0;", "r", []sample{{0x3f801000, 0, 0, 0x3f802000}}},
 	{"cvt.rn.satfinite.e4m3x2.f32 %h5, %r0, %r1;", "h",
-		[]sample{{f(1), f(1000), 0, 0x387e}, {f(-0.5), f(448), 0, 0xb07e}}},
+		[]sample{{f(1), f(1000), 0, 0x387e}, {f(-0.5), f(448), 0, 0xb07e}, {nan32, minus, 0, 0x7f80},
+			// Ties go to the even mantissa, subnormal numbers are multiples of 2^-9, and infinity becomes 448.
+			{f(17), f(19), 0, 0x585a}, {f(0x1p-10), f(0x1.8p-9), 0, 0x0002}, {f(-464), inf32, 0, 0xfe7e}}},
 	{"cvt.rn.f16x2.e4m3x2 %r5, %h0;", "r", []sample{{0x387e, 0, 0, 0x3c005f00}}},
 	{"cvt.rn.satfinite.e5m2x2.f32 %h5, %r0, %r1;", "h", []sample{{f(1), f(1e9), 0, 0x3c7b}}},
 

@@ -3,6 +3,7 @@ package ptxsim
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/kleinbild/kleinbild/kernels/ptxsim/ptx"
 )
@@ -59,7 +60,6 @@ type program struct {
 	// the kernel uses mbarriers, bulk copies or wgmma, which are agents of the race check
 	asyncAgents bool
 	wgmma       bool  // the kernel uses wgmma, so that registers may be in flight
-	hopper      bool  // the target has the instructions of sm_90
 	carryFlag   int32 // the row of the carry flag + 1, or 0
 }
 
@@ -80,7 +80,7 @@ func compile(m *ptx.Module, entry *ptx.Function, globals map[*ptx.Variable]uint6
 	p := &program{name: entry.Name, module: m, entry: entry, globals: globals,
 		constant32: map[uint32]int32{}, constant64: map[uint64]int32{}, special: map[string]int32{},
 		params: map[*ptx.Variable]int{}, shared: map[*ptx.Variable]int{}, local: map[*ptx.Variable]int{},
-		functions: map[*ptx.Function]*placed{}, hopper: targetNumber(m.Target) >= 90}
+		functions: map[*ptx.Function]*placed{}}
 	for _, v := range entry.Params {
 		p.paramSize = roundUp(p.paramSize, v.Align)
 		p.params[v] = p.paramSize
@@ -245,6 +245,12 @@ func targetNumber(target string) int {
 		}
 	}
 	return n
+}
+
+// versionNumber returns 804 for the PTX version "8.4".
+func versionNumber(version string) int {
+	major, minor, _ := strings.Cut(version, ".")
+	return digits(major)*100 + digits(minor)
 }
 
 // endOfFunction returns an instruction behind the last one of f, which faults.

@@ -269,10 +269,3 @@ func decodeElect(d *decoder) {
 		})
 	}
 }
-
-// needHopper fails unless the module's target is sm_90 or newer.
-func (d *decoder) needHopper() {
-	if !d.hopper {
-		d.fail("%s needs target sm_90 or newer, the module is for %s", d.text.Opcode, d.module.Target)
-	}
-}
