@@ -1,6 +1,7 @@
 package ptxsim
 
 import (
+	"math"
 	"strings"
 
 	"github.com/kleinbild/kleinbild/kernels/cu"
@@ -146,6 +147,8 @@ func (m *matrixOperand) chunk(r, k, size int) uint64 {
 	return swizzled(m.base+at, m.swizzle)
 }
 
+// decodeMmaAsync decodes wgmma.mma_async with float32 accumulators and f16, bf16, tf32, e4m3 and e5m2, and with s32
+// accumulators and 8-bit integers. Only 16-bit elements may be transposed, and only products of floats have signs.
 func (d *decoder) decodeMmaAsync() {
 	shape := ""
 	for _, m := range d.mods {
@@ -154,32 +157,30 @@ func (d *decoder) decodeMmaAsync() {
 		}
 	}
 	d.has(shape)
-	types := strings.Join(d.mods, ".")
+	saturate := d.has("satfinite")
+	names := d.mods
 	d.mods = nil
 	n, k := 0, 0
 	if head, tail, ok := strings.Cut(strings.TrimPrefix(shape, "m64n"), "k"); ok {
 		n, k = digits(head), digits(tail)
 	}
-	names := strings.Split(types, ".")
 	size := 0
-	switch {
-	case len(names) != 3 || names[0] != "f32":
-	case (names[1] == "bf16" || names[1] == "f16") && names[1] == names[2] && k == 16:
-		size = 2
-	case types == "f32.tf32.tf32" && k == 8:
-		size = 4
-	case strings.HasPrefix(names[1], "e") && strings.HasPrefix(names[2], "e") && k == 32:
-		size = 1
+	if len(names) == 3 {
+		size = elementBits(names[0], names[1], names[2]) / 8
 	}
-	if size == 0 || n%8 != 0 || n < 8 || n > 256 {
-		d.fail("wgmma of shape %s and types %s is not supported", shape, types)
+	integer := size != 0 && names[0] == "s32"
+	step := 8
+	if integer && n > 32 {
+		step = 16
+	}
+	if size == 0 || k != 32/size || n%step != 0 || n < 8 || n > 256 || saturate && !integer {
+		d.fail("wgmma of shape %s and types %s is not supported", shape, strings.Join(names, "."))
 		return
 	}
-	least := 6
-	if size == 2 {
-		least = 7
+	if integer && names[1] != names[2] {
+		d.needVersion("wgmma of types "+strings.Join(names, "."), "8.4")
 	}
-	if !d.operands(least, 8) {
+	if !d.operands(4, 8) {
 		return
 	}
 	out := d.writeVector(0, n/2, 32)
@@ -199,9 +200,17 @@ func (d *decoder) decodeMmaAsync() {
 	} else {
 		keep = d.read(3, 1)
 	}
-	signA, signB := float64(d.constant(4)), float64(d.constant(5))
+	product := wideProduct{out: out, n: n, k: k, sign: 1, integer: integer, saturate: saturate}
 	transA, transB := false, false
-	rest := len(d.text.Operands) - 6
+	rest := len(d.text.Operands) - 4
+	if !integer {
+		signA, signB := float64(d.constant(4)), float64(d.constant(5))
+		if signA*signA != 1 || signB*signB != 1 {
+			d.fail("scales %g and %g, want 1 or -1", signA, signB)
+		}
+		product.sign = signA * signB
+		rest -= 2
+	}
 	switch {
 	case size != 2 && rest == 0:
 	case size == 2 && a == nil && rest == 2:
@@ -211,13 +220,7 @@ func (d *decoder) decodeMmaAsync() {
 	default:
 		d.fail("%d operands", len(d.text.Operands))
 	}
-	if signA*signA != 1 || signB*signB != 1 {
-		d.fail("scales %g and %g, want 1 or -1", signA, signB)
-	}
 	valueA, valueB := elementDecoder(names[1]), elementDecoder(names[2])
-	if valueA == nil || valueB == nil {
-		d.fail("wgmma of types %s is not supported", types)
-	}
 	d.in.run = func(w *warp, in *instr, active uint32) {
 		if w.wide == nil {
 			w.wide = new(wideFragments)
@@ -243,7 +246,7 @@ func (d *decoder) decodeMmaAsync() {
 		if keep >= 0 {
 			add = (w.p[keep]&1 != 0) != in.not
 		}
-		w.multiplyWide(in, out, n, k, signA*signB, add)
+		w.multiplyWide(in, &product, add)
 	}
 }
 
@@ -312,31 +315,59 @@ func (w *warp) readMatrix(in *instr, m *matrixOperand, first int, to [][32]float
 	}
 }
 
+// wideProduct says what a wgmma computes: 16 × n sums of k products for each warp, to the rows out of r32.
+type wideProduct struct {
+	out      []int32
+	n, k     int
+	sign     float64 // 1 or -1, of each product
+	integer  bool    // the accumulators are s32
+	saturate bool    // their overflow is clamped
+}
+
+// accumulator returns the value of the bits v of an accumulator.
+func (p *wideProduct) accumulator(v uint32) float64 {
+	if p.integer {
+		return float64(int32(v))
+	}
+	return float64(f32(v))
+}
+
+// bits returns a sum as an accumulator. A sum of integers is exact in float64, since its magnitude is below 2^32.
+func (p *wideProduct) bits(sum float64) uint32 {
+	switch {
+	case p.integer && p.saturate:
+		return uint32(int32(min(max(sum, math.MinInt32), math.MaxInt32)))
+	case p.integer:
+		return uint32(int64(sum))
+	}
+	return u32(float32(sum))
+}
+
 // multiplyWide computes the sums in the order of mma, and rounds them once as mma does (see matrixOps).
-func (w *warp) multiplyWide(in *instr, out []int32, n, k int, sign float64, add bool) {
+func (w *warp) multiplyWide(in *instr, p *wideProduct, add bool) {
 	f := w.wide
 	for i := range f.a {
-		for j := range f.b[:n] {
+		for j := range f.b[:p.n] {
 			sum := 0.0
 			if add {
-				row := out[j/8*4+i/8*2+j%2]
-				sum = float64(f32(w.r32[row][i%8*4+j%8/2]))
+				row := p.out[j/8*4+i/8*2+j%2]
+				sum = p.accumulator(w.r32[row][i%8*4+j%8/2])
 			}
-			x, y := f.a[i][:k], f.b[j][:k]
+			x, y := f.a[i][:p.k], f.b[j][:p.k]
 			for c, v := range x {
-				sum += float64(sign * v * y[c])
+				sum += float64(p.sign * v * y[c])
 			}
 			f.sums[i][j] = sum
 		}
 	}
 	s := &w.wgmma
-	for h, row := range out {
+	for h, row := range p.out {
 		if add && w.checks.Uninitialised && w.def32[row] != allLanes {
 			w.fault(in, ^w.def32[row], "accumulator without a value")
 		}
 		r := &w.r32[row]
 		for l := range r {
-			r[l] = u32(float32(f.sums[l>>2+h>>1&1*8][h>>2*8+l&3*2+h&1]))
+			r[l] = p.bits(f.sums[l>>2+h>>1&1*8][h>>2*8+l&3*2+h&1])
 		}
 		w.def32[row] = allLanes
 		if s.owner[row] == 0 {
