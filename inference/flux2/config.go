@@ -35,6 +35,9 @@ func defaults() Config {
 // Hidden is the width of the token streams.
 func (c Config) Hidden() int { return c.Heads * c.HeadDim }
 
+// blocks is the number of all blocks.
+func (c Config) blocks() int { return c.DoubleBlocks + c.SingleBlocks }
+
 // MLPHidden is the width inside the MLPs: that of the gate and of the up projection.
 func (c Config) MLPHidden() int { return int(float64(c.Hidden()) * c.MLPRatio) }
 

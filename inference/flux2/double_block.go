@@ -52,19 +52,23 @@ func (t *Transformer) loadDoubleStreamBlock(l *backend.Loader, i int) doubleStre
 	return block
 }
 
-// forward applies the block to r.hidden in place. modImage and modText are six rows [1, hidden] each: shift, scale and
-// gate of the attention, then shift, scale and gate of the MLP.
-func (block doubleStreamBlock) forward(r *Run, modImage, modText []backend.Matrix) {
+// forward applies the block, which is number at of all blocks, to r.hidden in place. modImage and modText are six rows
+// [1, hidden] each: shift, scale and gate of the attention, then shift, scale and gate of the MLP.
+func (block doubleStreamBlock) forward(r *Run, at int, modImage, modText []backend.Matrix) {
 	b, eps := r.t.b, r.t.cfg.eps()
-	sides := []struct {
+	type side struct {
 		stream
 		from, to int
 		mod      []backend.Matrix
-	}{
-		{block.text, 0, r.textTokens, modText},
-		{block.image, r.textTokens, r.hidden.Rows, modImage},
 	}
-	qkv := r.qkv.Chunks(3)
+	var sides []side
+	if r.textTokens > 0 {
+		sides = append(sides, side{block.text, 0, r.textTokens, modText})
+	}
+	sides = append(sides, side{block.image, r.textTokens, r.hidden.Rows, modImage})
+	q := r.queries()
+	kv := r.keysValues(at).Chunks(2)
+	k, v := kv[0], kv[1]
 	for _, side := range sides {
 		normed := r.normed.RowRange(side.from, side.to)
 		rope := backend.RoPE{Cos: r.rope.Cos.RowRange(side.from, side.to), Sin: r.rope.Sin.RowRange(side.from, side.to)}
@@ -73,13 +77,13 @@ func (block doubleStreamBlock) forward(r *Run, modImage, modText []backend.Matri
 			return backend.Epilogue{QKNormRoPE: backend.QKNormRoPE{Cols: r.hidden.Cols, Weight: norm, Eps: eps, RoPE: rope}}
 		}
 		b.Unchanged(normed, func() {
-			r.linear(qkv[0].RowRange(side.from, side.to), normed, side.q, qkNormRoPE(side.normQ))
-			r.linear(qkv[1].RowRange(side.from, side.to), normed, side.k, qkNormRoPE(side.normK))
-			r.linear(qkv[2].RowRange(side.from, side.to), normed, side.v, backend.Epilogue{})
+			r.linear(q.RowRange(side.from, side.to), normed, side.q, qkNormRoPE(side.normQ))
+			r.linear(k.RowRange(side.from, side.to), normed, side.k, qkNormRoPE(side.normK))
+			r.linear(v.RowRange(side.from, side.to), normed, side.v, backend.Epilogue{})
 		})
 	}
 	attended := r.inner.ColRange(0, r.hidden.Cols)
-	b.Attention(attended, qkv[0], qkv[1], qkv[2], r.t.cfg.attention(r.hidden.Rows))
+	b.Attention(attended, q, k, v, r.t.cfg.attention(k.Rows))
 	for _, side := range sides {
 		hidden, normed := r.hidden.RowRange(side.from, side.to), r.normed.RowRange(side.from, side.to)
 		r.linear(hidden, attended.RowRange(side.from, side.to), side.out, backend.Epilogue{Add: true, Gate: side.mod[2]})

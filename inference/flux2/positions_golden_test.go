@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
 	"github.com/kleinbild/kleinbild/inference/goldentest"
 )
 
@@ -49,34 +48,40 @@ func comparePositions(t *testing.T, dir string) {
 		conditions = append(conditions, image)
 	}
 	for _, name := range c.Refs {
-		f, err := os.Open(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		ref, err := png.DecodeConfig(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conditions = append(conditions, Grid{ref.Height / 16, ref.Width / 16})
+		conditions = append(conditions, gridOf(t, filepath.Join(dir, name)))
 	}
-	f, err := safetensors.Open(t.Context(), filepath.Join(dir, "stages.safetensors"))
+	stagesOf(t, filepath.Join(dir, "stages.safetensors")).samePositions("img_ids", positions(0, image, conditions))
+}
+
+// gridOf returns the size of a picture in tokens.
+func gridOf(t *testing.T, path string) Grid {
+	t.Helper()
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	ids, err := f.Tensor("img_ids")
+	ref, err := png.DecodeConfig(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := positions(0, image, conditions)
+	return Grid{ref.Height / 16, ref.Width / 16}
+}
+
+// samePositions compares coordinates with the recorded ones.
+func (s stages) samePositions(name string, got []position) {
+	s.t.Helper()
+	ids, err := s.file.Tensor(name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	if len(ids.Shape) != 2 || ids.Shape[0] != len(got) || ids.Shape[1] != axes {
-		t.Fatalf("%d positions, want %v", len(got), ids.Shape)
+		s.t.Fatalf("%s: %d positions, want %v", name, len(got), ids.Shape)
 	}
 	for i, p := range got {
 		for axis, v := range p {
 			if want := int32(binary.LittleEndian.Uint32(ids.Data[4*(i*axes+axis):])); int32(v) != want {
-				t.Fatalf("token %d is at %v, want %d on axis %d", i, p, want, axis)
+				s.t.Fatalf("%s: token %d is at %v, want %d on axis %d", name, i, p, want, axis)
 			}
 		}
 	}

@@ -36,13 +36,14 @@ func (t *Transformer) loadSingleStreamBlock(l *backend.Loader, i int) singleStre
 	return block
 }
 
-// forward applies the block to rows [from, to) of r.hidden in place. Keys and values come from all rows. mod holds
-// three rows [1, hidden]: shift, scale and gate.
-func (block singleStreamBlock) forward(r *Run, mod []backend.Matrix, from, to int) {
+// forward applies the block, which is number at of all blocks, to rows [from, to) of r.hidden in place. Keys and values
+// come from all rows; if there are no rows from from to to, nothing else is computed. mod holds three rows [1, hidden]:
+// shift, scale and gate.
+func (block singleStreamBlock) forward(r *Run, at int, mod []backend.Matrix, from, to int) {
 	b, eps, d := r.t.b, r.t.cfg.eps(), r.hidden.Cols
-	q := r.qkv.ColRange(0, d).RowRange(from, to)
-	kv := r.qkv.ColRange(d, 3*d)
-	k, v := kv.ColRange(0, d), kv.ColRange(d, 2*d)
+	all := r.keysValues(at)
+	k, v := all.ColRange(0, d), all.ColRange(d, 2*d)
+	kv := all.RowRange(0, r.hidden.Rows)
 	hidden, normed := r.hidden.RowRange(from, to), r.normed.RowRange(from, to)
 	inner := r.inner.RowRange(from, to)
 	ropeQ := backend.RoPE{Cos: r.rope.Cos.RowRange(from, to), Sin: r.rope.Sin.RowRange(from, to)}
@@ -51,10 +52,15 @@ func (block singleStreamBlock) forward(r *Run, mod []backend.Matrix, from, to in
 	}
 
 	r.layerNorm(r.normed, r.hidden, mod[1], mod[0])
+	if from == to {
+		r.linear(kv, r.normed, block.kv, qkNormRoPE(block.normK, r.rope))
+		return
+	}
+	q := r.queries().RowRange(from, to)
 	b.Unchanged(normed, func() {
 		r.linear(q, normed, block.q, qkNormRoPE(block.normQ, ropeQ))
 		r.linear(kv, r.normed, block.kv, qkNormRoPE(block.normK, r.rope))
-		b.Attention(inner.ColRange(0, d), q, k, v, r.t.cfg.attention(r.hidden.Rows))
+		b.Attention(inner.ColRange(0, d), q, k, v, r.t.cfg.attention(k.Rows))
 		r.swiGLU(inner.ColRange(d, inner.Cols), normed, block.gate, block.up)
 	})
 	r.linear(hidden, inner, block.out, backend.Epilogue{Add: true, Gate: mod[2]})

@@ -63,7 +63,7 @@ func New(b backend.Backend, cfg Config, src tensor.Source) (*Transformer, error)
 func (t *Transformer) Config() Config { return t.cfg }
 
 // Run holds the matrices of one picture. Those that are the same for all its steps (embedded prompts and references,
-// rotations) are computed once, by NewRun.
+// rotations) are computed once, when it is made.
 type Run struct {
 	t *Transformer
 	s *backend.Scope
@@ -72,11 +72,15 @@ type Run struct {
 
 	prompts []backend.Matrix // a matrix [text tokens, hidden] for each prompt, after context_embedder
 	refs    backend.Matrix   // [reference tokens, hidden], after x_embedder
-	rope    backend.RoPE     // of the joint sequence
+	rope    backend.RoPE     // of the sequence
 
-	// Working memory with a row for each token of the joint sequence: text, image, references.
+	// Keys and values of references that are not in the sequence, or those that the run fills: see references.go.
+	cached, filled backend.Matrix
+
+	// Working memory with a row for each token of the sequence: text, image, references. Behind these rows, qkv has one
+	// for each token of cached.
 	hidden, normed backend.Matrix // [tokens, hidden]
-	qkv            backend.Matrix // [tokens, 3·hidden]
+	qkv            backend.Matrix // [tokens, 3·hidden]; if the run fills a cache, queries alone
 	inner          backend.Matrix // [tokens, hidden + mlp]: results of the attention, then of the MLP
 	// Behind the columns of normed and inner there is room for A·x of adapters.
 
@@ -89,31 +93,52 @@ type Run struct {
 	held    held
 }
 
+// sequence is what the rows of a run stand for. Each part may be missing.
+type sequence struct {
+	prompts    []backend.Matrix
+	image      Grid
+	refLatents backend.Matrix
+	refs       []Grid
+}
+
 // NewRun prepares the making of one picture of the given size. prompts are one or more matrices [text tokens, context
 // width] with the same number of rows. refLatents [reference tokens, in channels] holds the tokens of all references
 // one after the other, and refs their sizes; without references refLatents has no rows. The caller may free prompts and
 // refLatents after Sync, and must free the Run.
 func (t *Transformer) NewRun(prompts []backend.Matrix, image Grid, refLatents backend.Matrix, refs []Grid) *Run {
+	return t.newRun(sequence{prompts, image, refLatents, refs}, backend.Matrix{}, backend.Matrix{})
+}
+
+// newRun makes a run with the keys and values in cached beside those of q, or one that fills the matrix filled. The
+// other matrix, or both, have no rows.
+func (t *Transformer) newRun(q sequence, cached, filled backend.Matrix) *Run {
 	b, d := t.b, t.cfg.Hidden()
 	s := backend.NewScope(b)
-	r := &Run{t: t, s: s, textTokens: prompts[0].Rows, imageTokens: image.Tokens()}
-	tokens := r.textTokens + r.imageTokens + refLatents.Rows
-	r.qkv = s.Alloc(tokens, 3*d)
+	r := &Run{t: t, s: s, imageTokens: q.image.Tokens(), cached: cached, filled: filled}
+	if len(q.prompts) > 0 {
+		r.textTokens = q.prompts[0].Rows
+	}
+	tokens := r.textTokens + r.imageTokens + q.refLatents.Rows
+	if filled.Rows > 0 {
+		r.qkv = s.Alloc(tokens, d)
+	} else {
+		r.qkv = s.Alloc(tokens+cached.Rows/t.blocks(), 3*d)
+	}
 	r.allocAdapters(tokens)
-	for _, p := range prompts {
+	for _, p := range q.prompts {
 		embedded := s.Alloc(r.textTokens, d)
 		r.linear(embedded, p, t.contextEmbedder, backend.Epilogue{})
 		r.prompts = append(r.prompts, embedded)
 	}
-	if refLatents.Rows > 0 {
-		in := s.Alloc(refLatents.Rows, refLatents.Cols)
-		b.Copy(in, refLatents)
-		r.refs = s.Alloc(refLatents.Rows, d)
+	if q.refLatents.Rows > 0 {
+		in := s.Alloc(q.refLatents.Rows, q.refLatents.Cols)
+		b.Copy(in, q.refLatents)
+		r.refs = s.Alloc(q.refLatents.Rows, d)
 		r.linear(r.refs, in, t.xEmbedder, backend.Epilogue{})
 	}
 	var cos, sin []float32
 	if !backend.Rehearses(b) {
-		cos, sin = t.cfg.rotations(positions(r.textTokens, image, refs))
+		cos, sin = t.cfg.rotations(positions(r.textTokens, q.image, q.refs))
 	}
 	half := t.cfg.HeadDim / 2
 	r.rope = backend.RoPE{Cos: s.Upload(tokens, half, cos), Sin: s.Upload(tokens, half, sin)}
@@ -121,7 +146,9 @@ func (t *Transformer) NewRun(prompts []backend.Matrix, image Grid, refLatents ba
 	r.hidden = s.Alloc(tokens, d)
 	r.normed = s.Alloc(tokens, d+t.adapters.spareColumns()).ColRange(0, d)
 	r.inner = s.Alloc(tokens, both+t.adapters.spareColumns()).ColRange(0, both)
-	r.latents = s.Alloc(r.imageTokens, t.cfg.InChannels)
+	if r.imageTokens > 0 {
+		r.latents = s.Alloc(r.imageTokens, t.cfg.InChannels)
+	}
 	r.sinusoid, r.timeHidden, r.temb = s.Alloc(1, t.cfg.TimeChannels), s.Alloc(1, d), s.Alloc(1, d)
 	modulation := func(w linear) backend.Matrix { return s.Alloc(1, w.to) }
 	r.modImage, r.modText = modulation(t.modImage), modulation(t.modText)
@@ -160,13 +187,8 @@ func (r *Run) Velocity(dst, latents backend.Matrix, prompt int, sigma float32, p
 func (r *Run) velocity(dst, latents backend.Matrix, prompt int, progress func(block, total int)) {
 	t, b := r.t, r.t.b
 	r.embedTime()
-	d := t.cfg.Hidden()
-	modulation := func(m backend.Matrix, w linear) []backend.Matrix {
-		r.linear(m, r.temb, w, backend.Epilogue{})
-		return m.Chunks(m.Cols / d)
-	}
-	modImage, modText := modulation(r.modImage, t.modImage), modulation(r.modText, t.modText)
-	modSingle, modOut := modulation(r.modSingle, t.modSingle), modulation(r.modOut, t.normOut)
+	modImage, modText := r.modulation(r.modImage, t.modImage), r.modulation(r.modText, t.modText)
+	modSingle, modOut := r.modulation(r.modSingle, t.modSingle), r.modulation(r.modOut, t.normOut)
 
 	b.Copy(r.hidden.RowRange(0, r.textTokens), r.prompts[prompt])
 	imageEnd := r.textTokens + r.imageTokens
@@ -176,9 +198,9 @@ func (r *Run) velocity(dst, latents backend.Matrix, prompt int, progress func(bl
 		b.Copy(r.hidden.RowRange(imageEnd, r.hidden.Rows), r.refs)
 	}
 
-	total := len(t.doubleBlocks) + len(t.singleBlocks)
+	total := t.blocks()
 	for i, block := range t.doubleBlocks {
-		block.forward(r, modImage, modText)
+		block.forward(r, i, modImage, modText)
 		progress(i+1, total)
 	}
 	for i, block := range t.singleBlocks {
@@ -187,8 +209,9 @@ func (r *Run) velocity(dst, latents backend.Matrix, prompt int, progress func(bl
 			// Nothing after the last block reads the text or the references.
 			from, to = r.textTokens, imageEnd
 		}
-		block.forward(r, modSingle, from, to)
-		progress(len(t.doubleBlocks)+i+1, total)
+		at := len(t.doubleBlocks) + i
+		block.forward(r, at, modSingle, from, to)
+		progress(at+1, total)
 	}
 
 	out := r.normed.RowRange(r.textTokens, imageEnd)
@@ -217,5 +240,14 @@ func (r *Run) embedTime() {
 	r.linear(r.timeHidden, r.sinusoid, t.timeLinear1, backend.Epilogue{SiLU: true})
 	r.linear(r.temb, r.timeHidden, t.timeLinear2, backend.Epilogue{SiLU: true})
 }
+
+// modulation computes the rows [1, hidden] of a modulation from r.temb, in m.
+func (r *Run) modulation(m backend.Matrix, w linear) []backend.Matrix {
+	r.linear(m, r.temb, w, backend.Epilogue{})
+	return m.Chunks(m.Cols / r.t.cfg.Hidden())
+}
+
+// blocks returns the number of all blocks.
+func (t *Transformer) blocks() int { return t.cfg.blocks() }
 
 func (c Config) eps() float32 { return float32(c.Eps) }
