@@ -1,6 +1,9 @@
 package kernels
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // The names of the operations of src/elementwise.cu.
 const (
@@ -9,6 +12,9 @@ const (
 	lerp                     = "lerp"
 	siluMul                  = "silu_mul"
 	relu                     = "relu"
+	prelu                    = "prelu"
+	siluOnly                 = "silu_only"
+	centredGate              = "centred_gate"
 	affine                   = "affine"
 	patchify                 = "patchify"
 	unpatchify               = "unpatchify"
@@ -66,6 +72,38 @@ var OpReLU = define(Operation{
 	Trials:   []Shape{{Operation: relu, Rows: 37, Cols: 48}},
 })
 
+// OpPReLU is dst = x where x ≥ 0, else x ⊙ slope, with the row slope.
+var OpPReLU = define(Operation{
+	Name:     prelu,
+	Families: []Family{elementwiseFamily},
+	Fits:     fitsRows,
+	Operands: func(s Shape) []Operand {
+		return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}, {1, s.Cols, BF16}}
+	},
+	Launch: func(q *Queue, _ Shape, m []Matrix, _ Variant) error { return q.PReLU(m[0], m[1], m[2]) },
+	Trials: []Shape{{Operation: prelu, Rows: 37, Cols: 48}},
+})
+
+// OpSiLUOnly is dst = silu(x).
+var OpSiLUOnly = define(Operation{
+	Name:     siluOnly,
+	Families: []Family{elementwiseFamily},
+	Fits:     fitsRows,
+	Operands: func(s Shape) []Operand { return []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Cols, BF16}} },
+	Launch:   func(q *Queue, _ Shape, m []Matrix, _ Variant) error { return q.SiLU(m[0], m[1]) },
+	Trials:   []Shape{{Operation: siluOnly, Rows: 37, Cols: 48}},
+})
+
+// OpCentredGate is dst = (a + b) ⊙ (sigmoid(b) − 1/2).
+var OpCentredGate = define(Operation{
+	Name:     centredGate,
+	Families: []Family{elementwiseFamily},
+	Fits:     fitsRows,
+	Operands: threeAlike,
+	Launch:   func(q *Queue, _ Shape, m []Matrix, _ Variant) error { return q.CentredGate(m[0], m[1], m[2]) },
+	Trials:   []Shape{{Operation: centredGate, Rows: 37, Cols: 48}},
+})
+
 // OpAffine is dst = x ⊙ scale + shift with the rows scale and shift.
 var OpAffine = define(Operation{
 	Name:     affine,
@@ -78,7 +116,7 @@ var OpAffine = define(Operation{
 	Trials: []Shape{{Operation: affine, Rows: 37, Cols: 48}},
 })
 
-// OpPatchify makes one row of 2×2 pixels. Shape.Conv gives the height and width of the pixels.
+// OpPatchify makes one row of n×n pixels. Shape.Conv gives the height and width of the pixels.
 var OpPatchify = define(Operation{
 	Name:     patchify,
 	Families: []Family{elementwiseFamily},
@@ -148,6 +186,39 @@ func (q *Queue) ReLU(dst, x Matrix) error {
 	return q.launchRelu(k, p, chunkGrid(k, dst), 1)
 }
 
+// PReLU computes dst = x where x ≥ 0, else x ⊙ slope, with the row slope [1, cols]; dst may be x.
+func (q *Queue) PReLU(dst, x, slope Matrix) error {
+	if err := sameShape(prelu, dst, x); err != nil {
+		return err
+	}
+	if err := isRow(prelu, "slope", slope, x.Cols); err != nil {
+		return err
+	}
+	p := preluParams{dst: dst, x: x, slope: slope, rows: dst.Rows, cols: dst.Cols}
+	k := pick(prelu, aligned(dst, x, slope))
+	return q.launchPrelu(k, p, chunkGrid(k, dst), 1)
+}
+
+// SiLU computes dst = x·sigmoid(x); dst may be x.
+func (q *Queue) SiLU(dst, x Matrix) error {
+	if err := sameShape(siluOnly, dst, x); err != nil {
+		return err
+	}
+	p := siluOnlyParams{dst: dst, x: x, rows: dst.Rows, cols: dst.Cols}
+	k := pick(siluOnly, aligned(dst, x))
+	return q.launchSiLUOnly(k, p, chunkGrid(k, dst), 1)
+}
+
+// CentredGate computes dst = (a + b) ⊙ (sigmoid(b) − 1/2); dst may be a or b.
+func (q *Queue) CentredGate(dst, a, b Matrix) error {
+	if err := sameShape(centredGate, dst, a, b); err != nil {
+		return err
+	}
+	p := centredGateParams{dst: dst, a: a, b: b, rows: dst.Rows, cols: dst.Cols}
+	k := pick(centredGate, aligned(dst, a, b))
+	return q.launchCentredGate(k, p, chunkGrid(k, dst), 1)
+}
+
 // AddScaled computes dst = a + s·b, a step of Euler's method; dst may be a or b.
 func (q *Queue) AddScaled(dst, a, b Matrix, s float32) error {
 	if err := sameShape(addScaled, dst, a, b); err != nil {
@@ -195,22 +266,24 @@ func (q *Queue) Affine(dst, x, scale, shift Matrix, silu bool) error {
 	return q.launchAffine(k, p, chunkGrid(k, dst), 1)
 }
 
-// Patchify makes one row of 2×2 pixels: x [height·width, c] → dst [height/2·width/2, 4·c] in the order c·4 + dy·2 + dx.
+// Patchify makes one row of n×n pixels: x [height·width, c] → dst [height/n·width/n, n²·c] in the order c·n² + dy·n + dx.
 func (q *Queue) Patchify(dst, x Matrix, height, width int) error {
-	if err := checkPatches(patchify, dst, x, dst, x, height, width); err != nil {
+	side, err := checkPatches(patchify, dst, x, dst, x, height, width)
+	if err != nil {
 		return err
 	}
-	p := patchifyParams{dst: dst, x: x, rows: dst.Rows, cols: dst.Cols, width: width}
+	p := patchifyParams{dst: dst, x: x, rows: dst.Rows, cols: dst.Cols, width: width, side: side}
 	k := pick(patchify, true)
 	return q.launchPatchify(k, p, ceilDiv(dst.Rows*dst.Cols, k.threads), 1)
 }
 
 // Unpatchify is the inverse of Patchify: height and width are dst's.
 func (q *Queue) Unpatchify(dst, x Matrix, height, width int) error {
-	if err := checkPatches(unpatchify, dst, x, x, dst, height, width); err != nil {
+	side, err := checkPatches(unpatchify, dst, x, x, dst, height, width)
+	if err != nil {
 		return err
 	}
-	p := unpatchifyParams{dst: dst, x: x, rows: x.Rows, cols: x.Cols, width: width}
+	p := unpatchifyParams{dst: dst, x: x, rows: x.Rows, cols: x.Cols, width: width, side: side}
 	k := pick(unpatchify, true)
 	return q.launchUnpatchify(k, p, ceilDiv(x.Rows*x.Cols, k.threads), 1)
 }
@@ -228,17 +301,19 @@ func (q *Queue) TransposeRows(dst, x Matrix, height int) error {
 	return q.launchTransposeRows(k, p, ceilDiv(x.Rows*x.Cols, k.threads), 1)
 }
 
-// checkPatches returns an error unless patches holds the pixels, of height × width, in groups of 2×2.
-func checkPatches(operation string, dst, x, patches, pixels Matrix, height, width int) error {
+// checkPatches returns the side n of the patches. It returns an error unless patches holds the pixels, of height ×
+// width, in groups of n×n.
+func checkPatches(operation string, dst, x, patches, pixels Matrix, height, width int) (side int, err error) {
 	if err := check(operation, dst, x); err != nil {
-		return err
+		return 0, err
 	}
-	if height%2 != 0 || width%2 != 0 || pixels.Rows != height*width || patches.Rows*4 != pixels.Rows ||
-		patches.Cols != 4*pixels.Cols {
-		return fmt.Errorf("%s: %v into %v as %d×%d pixels: want even sides, a quarter of the rows, four times the columns",
-			operation, x, dst, height, width)
+	side = int(math.Sqrt(float64(patches.Cols / max(pixels.Cols, 1))))
+	if side < 1 || height%side != 0 || width%side != 0 || pixels.Rows != height*width ||
+		patches.Rows*side*side != pixels.Rows || patches.Cols != side*side*pixels.Cols {
+		return 0, fmt.Errorf("%s: %v into %v as %d×%d pixels: want patches of n×n pixels, sides that n divides, "+
+			"n² times the columns", operation, x, dst, height, width)
 	}
-	return nil
+	return side, nil
 }
 
 // asInt is a condition as kernels take it.

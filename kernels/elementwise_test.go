@@ -44,6 +44,17 @@ func TestElementwise(t *testing.T) {
 			func(dst Matrix) error { return h.SiLUMul(dst, x, y) },
 		)
 		run("relu", func(i, j int) float64 { return max(a[i][j], 0) }, func(dst Matrix) error { return h.ReLU(dst, x) })
+		run("prelu", func(i, j int) float64 {
+			if a[i][j] < 0 {
+				return a[i][j] * shift[0][j]
+			}
+			return a[i][j]
+		}, func(dst Matrix) error { return h.PReLU(dst, x, h.upload(shift, s.x)) })
+		run("silu", func(i, j int) float64 { return siluOf(a[i][j]) }, func(dst Matrix) error { return h.SiLU(dst, x) })
+		run(
+			"centred gate", func(i, j int) float64 { return (a[i][j] + b[i][j]) * (1/(1+math.Exp(-b[i][j])) - 0.5) },
+			func(dst Matrix) error { return h.CentredGate(dst, x, y) },
+		)
 		affine := func(i, j int) float64 { return a[i][j]*scale[0][j] + shift[0][j] }
 		run(
 			"affine", affine,
@@ -98,15 +109,20 @@ func TestTransposeRows(t *testing.T) {
 func TestPatchify(t *testing.T) {
 	h := newHarness(t)
 	for _, s := range []struct {
-		height, width, channels int
-		l                       layout
-	}{{2, 2, 1, ragged}, {4, 6, 3, ragged}, {8, 12, 32, whole}, {6, 4, 16, wide}} {
+		height, width, channels, side int
+		l                             layout
+	}{
+		{2, 2, 1, 2, ragged}, {4, 6, 3, 2, ragged}, {8, 12, 32, 2, whole}, {6, 4, 16, 2, wide}, {6, 9, 3, 3, ragged},
+		{8, 20, 3, 4, whole}, {3, 5, 2, 1, ragged},
+	} {
 		x := h.random(s.height*s.width, s.channels)
-		want := each(s.height*s.width/4, 4*s.channels, func(i, j int) float64 {
-			y, x0 := 2*(i/(s.width/2))+j%4/2, 2*(i%(s.width/2))+j%2
-			return x[y*s.width+x0][j/4]
+		n := s.side * s.side
+		want := each(s.height*s.width/n, n*s.channels, func(i, j int) float64 {
+			across := s.width / s.side
+			y, x0 := s.side*(i/across)+j%n/s.side, s.side*(i%across)+j%s.side
+			return x[y*s.width+x0][j/n]
 		})
-		dst := h.fenced(s.height*s.width/4, 4*s.channels, s.l)
+		dst := h.fenced(s.height*s.width/n, n*s.channels, s.l)
 		h.must(h.Patchify(dst, h.upload(x, s.l), s.height, s.width))
 		h.checkWithin(fmt.Sprint("patchify ", s), dst, want, true, 0)
 		back := h.fenced(s.height*s.width, s.channels, s.l)

@@ -65,7 +65,7 @@ func TestRefusals(t *testing.T) {
 			Blocks: Blocks{Data: 1 << 20, Height: 1, Width: 4, Stride: 8, Rows: 4},
 		}), "want blocks of a multiple of 8 columns"},
 		{"rotate groups of 8", q.Rotate(m(4, 32), m(4, 32), 8), "rotate: groups of 8 columns of BF16 [4 32], want 4, 16, 64"},
-		{"patchify", q.Patchify(m(1, 12), m(6, 3), 3, 2), "want even sides"},
+		{"patchify", q.Patchify(m(1, 12), m(6, 3), 3, 2), "sides that n divides"},
 		{"rms norm", q.RMSNorm(m(4, 8), m(4, 8), m(2, 8), 0), "rms_norm: weight BF16 [2 8], want [1 8]"},
 		{"layer norm", q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 4), 0), "layer_norm: shift BF16 [1 4], want [1 8]"},
 		{

@@ -282,6 +282,61 @@ func (q *Queue) launchRelu(k *kernel, p reluParams, gridX, gridY int) error {
 	return q.launch(k, gridX, gridY)
 }
 
+// preluParams are the parameters of prelu, prelu_any.
+type preluParams struct {
+	dst   Matrix
+	x     Matrix
+	slope Matrix
+	rows  int
+	cols  int
+}
+
+func (q *Queue) launchPrelu(k *kernel, p preluParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	packMatrix(a, p.dst)
+	packMatrix(a, p.x)
+	packMatrix(a, p.slope)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	return q.launch(k, gridX, gridY)
+}
+
+// siluOnlyParams are the parameters of silu_only, silu_only_any.
+type siluOnlyParams struct {
+	dst  Matrix
+	x    Matrix
+	rows int
+	cols int
+}
+
+func (q *Queue) launchSiLUOnly(k *kernel, p siluOnlyParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	packMatrix(a, p.dst)
+	packMatrix(a, p.x)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	return q.launch(k, gridX, gridY)
+}
+
+// centredGateParams are the parameters of centred_gate, centred_gate_any.
+type centredGateParams struct {
+	dst  Matrix
+	a    Matrix
+	b    Matrix
+	rows int
+	cols int
+}
+
+func (q *Queue) launchCentredGate(k *kernel, p centredGateParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	packMatrix(a, p.dst)
+	packMatrix(a, p.a)
+	packMatrix(a, p.b)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	return q.launch(k, gridX, gridY)
+}
+
 // affineParams are the parameters of affine, affine_any.
 type affineParams struct {
 	dst      Matrix
@@ -312,6 +367,7 @@ type patchifyParams struct {
 	rows  int
 	cols  int
 	width int
+	side  int
 }
 
 func (q *Queue) launchPatchify(k *kernel, p patchifyParams, gridX, gridY int) error {
@@ -321,6 +377,7 @@ func (q *Queue) launchPatchify(k *kernel, p patchifyParams, gridX, gridY int) er
 	a.Int32(int32(p.rows))
 	a.Int32(int32(p.cols))
 	a.Int32(int32(p.width))
+	a.Int32(int32(p.side))
 	return q.launch(k, gridX, gridY)
 }
 
@@ -331,6 +388,7 @@ type unpatchifyParams struct {
 	rows  int
 	cols  int
 	width int
+	side  int
 }
 
 func (q *Queue) launchUnpatchify(k *kernel, p unpatchifyParams, gridX, gridY int) error {
@@ -340,6 +398,7 @@ func (q *Queue) launchUnpatchify(k *kernel, p unpatchifyParams, gridX, gridY int
 	a.Int32(int32(p.rows))
 	a.Int32(int32(p.cols))
 	a.Int32(int32(p.width))
+	a.Int32(int32(p.side))
 	return q.launch(k, gridX, gridY)
 }
 

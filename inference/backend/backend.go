@@ -87,6 +87,12 @@ type Backend interface {
 	SiLUMul(dst, x, y Matrix)
 	// ReLU computes dst = max(x, 0), both [m, n]. dst may be x. NaN stays NaN.
 	ReLU(dst, x Matrix)
+	// PReLU computes dst = x where x ≥ 0, else x ⊙ slope, for x and dst [m, n] and slope [n]. dst may be x. NaN stays NaN.
+	PReLU(dst, x Matrix, slope Weight)
+	// SiLU computes dst = x·sigmoid(x), both [m, n]. dst may be x.
+	SiLU(dst, x Matrix)
+	// CentredGate computes dst = (x + y) ⊙ (sigmoid(y) − 1/2), all [m, n]. dst may be x or y.
+	CentredGate(dst, x, y Matrix)
 	// QKNormRoPE normalises and rotates the heads of x, [m, p.Cols], in place, as the field of Epilogue does.
 	QKNormRoPE(x Matrix, p QKNormRoPE)
 	// TransposeRows transposes the matrix [a, n/a] that each row of x [m, n] holds: dst[i, l·a + j] = x[i, j·n/a + l]. dst
@@ -115,10 +121,10 @@ type Backend interface {
 	// GroupNorm normalises x [pixels, channels]: each group of channels has one mean and variance over all pixels. dst
 	// may be x.
 	GroupNorm(dst, x Matrix, p GroupNormParams)
-	// Patchify makes one row of the channels of 2×2 pixels: from x [height·width, c] it stores
-	// dst [(height/2)·(width/2), 4·c], channel c of pixel (dy, dx) at column c·4 + dy·2 + dx.
+	// Patchify makes one row of the channels of n×n pixels: from x [height·width, c] it stores
+	// dst [(height/n)·(width/n), n²·c], channel c of pixel (dy, dx) at column c·n² + dy·n + dx. n follows from the columns.
 	Patchify(dst, x Matrix, height, width int)
-	// Unpatchify is the inverse of Patchify: x is [(height/2)·(width/2), 4·c] and dst [height·width, c].
+	// Unpatchify is the inverse of Patchify: x is [(height/n)·(width/n), n²·c] and dst [height·width, c].
 	Unpatchify(dst, x Matrix, height, width int)
 }
 

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"math"
+
 	"github.com/kleinbild/kleinbild/inference/backend"
 	"github.com/kleinbild/kleinbild/inference/cpu/simd"
 )
@@ -57,6 +59,50 @@ func (b *Backend) ReLU(dst, x backend.Matrix) {
 	})
 }
 
+// PReLU computes dst = x where x ≥ 0, else x ⊙ slope.
+func (b *Backend) PReLU(dst, x backend.Matrix, slope backend.Weight) {
+	if b.stop.Load() {
+		return
+	}
+	mustMatch("PReLU", dst, x)
+	slopes := vectorOf(slope)
+	mustHave(len(slopes) == x.Cols, "PReLU of %d columns with %d slopes", x.Cols, len(slopes))
+	b.mapRows(dst, x, func(_ int, out, in []float32) {
+		for i, v := range in {
+			if v < 0 {
+				v *= slopes[i]
+			}
+			out[i] = v
+		}
+	})
+}
+
+// SiLU computes dst = x·sigmoid(x).
+func (b *Backend) SiLU(dst, x backend.Matrix) {
+	mustMatch("SiLU", dst, x)
+	b.mapRows(dst, x, func(_ int, out, in []float32) { simd.SiLU(out, in) })
+}
+
+// CentredGate computes dst = (x + y) ⊙ (sigmoid(y) − 1/2).
+func (b *Backend) CentredGate(dst, x, y backend.Matrix) {
+	b.combine("CentredGate", dst, x, y, func(out, p, q []float32) {
+		var swished [256]float32
+		for len(q) > 0 {
+			n := min(len(q), len(swished))
+			simd.SiLU(swished[:n], q[:n])
+			for i, v := range q[:n] {
+				// Near 0 the sigmoid is 1/2 + v/4 − v³/48; elsewhere it is the quotient of SiLU and its argument.
+				centred := v / 4
+				if v > 1e-3 || v < -1e-3 {
+					centred = swished[i]/v - 0.5
+				}
+				out[i] = (p[i] + v) * centred
+			}
+			out, p, q = out[n:], p[n:], q[n:]
+		}
+	})
+}
+
 // TransposeRows transposes the matrix of a rows that each row of x holds.
 func (b *Backend) TransposeRows(dst, x backend.Matrix, a int) {
 	mustMatch("TransposeRows", dst, x)
@@ -81,14 +127,12 @@ func (b *Backend) Affine(dst, x, scale, shift backend.Matrix) {
 	b.mapRows(dst, x, func(_ int, out, in []float32) { simd.MulAdd(out, in, scales, shifts) })
 }
 
-// Patchify makes one row of the channels of 2×2 pixels.
+// Patchify makes one row of the channels of n×n pixels.
 func (b *Backend) Patchify(dst, x backend.Matrix, height, width int) {
-	mustHave(x.Rows == height*width && dst.Rows*4 == x.Rows && dst.Cols == 4*x.Cols,
-		"Patchify of [%d %d] as %d×%d into [%d %d]", x.Rows, x.Cols, height, width, dst.Rows, dst.Cols)
-	b.patches(height, width, x.Cols, func(patch, pixel, sub int, wide, narrow []float32) {
+	b.patches("Patchify", dst, x, height, width, func(patch, pixel, sub, n int, wide, narrow []float32) {
 		res := target(dst, patch, wide)
 		for c, v := range load(x, pixel, narrow) {
-			res[c*4+sub] = v
+			res[c*n+sub] = v
 		}
 		store(dst, patch, res)
 	})
@@ -96,27 +140,34 @@ func (b *Backend) Patchify(dst, x backend.Matrix, height, width int) {
 
 // Unpatchify is the inverse of Patchify.
 func (b *Backend) Unpatchify(dst, x backend.Matrix, height, width int) {
-	mustHave(dst.Rows == height*width && x.Rows*4 == dst.Rows && x.Cols == 4*dst.Cols,
-		"Unpatchify of [%d %d] into [%d %d] as %d×%d", x.Rows, x.Cols, dst.Rows, dst.Cols, height, width)
-	b.patches(height, width, dst.Cols, func(patch, pixel, sub int, wide, narrow []float32) {
+	b.patches("Unpatchify", x, dst, height, width, func(patch, pixel, sub, n int, wide, narrow []float32) {
 		in := load(x, patch, wide)
 		res := target(dst, pixel, narrow)
 		for c := range res {
-			res[c] = in[c*4+sub]
+			res[c] = in[c*n+sub]
 		}
 		store(dst, pixel, res)
 	})
 }
 
-// patches calls visit for the four pixels of each patch, sub being dy·2 + dx. wide and narrow are scratch rows of a
-// patch and of a pixel.
-func (b *Backend) patches(height, width, cols int, visit func(patch, pixel, sub int, wide, narrow []float32)) {
-	b.parallel(height/2*(width/2), rowGrain(4*cols), func(from, to int) {
-		wide, narrow := make([]float32, 4*cols), make([]float32, cols)
+// patches calls visit for the n pixels of each patch of side × side, sub being dy·side + dx. wide and narrow are scratch
+// rows of a patch and of a pixel. op is the operation's name, for panics.
+func (b *Backend) patches(op string, patches, pixels backend.Matrix, height, width int,
+	visit func(patch, pixel, sub, n int, wide, narrow []float32),
+) {
+	side := int(math.Sqrt(float64(patches.Cols / pixels.Cols)))
+	n := side * side
+	mustHave(side > 0 && height%side == 0 && width%side == 0 && pixels.Rows == height*width &&
+		patches.Rows*n == pixels.Rows && patches.Cols == n*pixels.Cols,
+		"%s of patches [%d %d] and pixels [%d %d] as %d×%d", op, patches.Rows, patches.Cols, pixels.Rows, pixels.Cols,
+		height, width)
+	across := width / side
+	b.parallel(patches.Rows, rowGrain(patches.Cols), func(from, to int) {
+		wide, narrow := make([]float32, patches.Cols), make([]float32, pixels.Cols)
 		for p := from; p < to; p++ {
-			y, x := 2*(p/(width/2)), 2*(p%(width/2))
-			for sub := range 4 {
-				visit(p, (y+sub/2)*width+x+sub%2, sub, wide, narrow)
+			y, x := side*(p/across), side*(p%across)
+			for sub := range n {
+				visit(p, (y+sub/side)*width+x+sub%side, sub, n, wide, narrow)
 			}
 		}
 	})

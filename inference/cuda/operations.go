@@ -82,6 +82,25 @@ func (b *Backend) ReLU(dst, x backend.Matrix) {
 	b.issue("relu", kernels.OpReLU, func(q *kernels.Queue) error { return q.ReLU(view(dst), view(x)) })
 }
 
+// PReLU computes dst = x where x ≥ 0, else x ⊙ slope.
+func (b *Backend) PReLU(dst, x backend.Matrix, slope backend.Weight) {
+	b.issue("prelu", kernels.OpPReLU, func(q *kernels.Queue) error {
+		return q.PReLU(view(dst), view(x), row(slope))
+	}, slope)
+}
+
+// SiLU computes dst = x·sigmoid(x).
+func (b *Backend) SiLU(dst, x backend.Matrix) {
+	b.issue("silu", kernels.OpSiLUOnly, func(q *kernels.Queue) error { return q.SiLU(view(dst), view(x)) })
+}
+
+// CentredGate computes dst = (x + y) ⊙ (sigmoid(y) − 1/2).
+func (b *Backend) CentredGate(dst, x, y backend.Matrix) {
+	b.issue("centred_gate", kernels.OpCentredGate, func(q *kernels.Queue) error {
+		return q.CentredGate(view(dst), view(x), view(y))
+	})
+}
+
 // QKNormRoPE normalises and rotates the heads of x in place.
 func (b *Backend) QKNormRoPE(x backend.Matrix, p backend.QKNormRoPE) {
 	b.issue("qk_norm_rope", kernels.OpQKNormRoPE, func(q *kernels.Queue) error {
@@ -188,7 +207,7 @@ func (b *Backend) GroupNorm(dst, x backend.Matrix, p backend.GroupNormParams) {
 	})
 }
 
-// Patchify makes one row of 2×2 pixels.
+// Patchify makes one row of n×n pixels.
 func (b *Backend) Patchify(dst, x backend.Matrix, height, width int) {
 	b.issue("patchify", kernels.OpPatchify, func(q *kernels.Queue) error {
 		return q.Patchify(view(dst), view(x), height, width)

@@ -53,6 +53,23 @@ func testElementwise(h *harness) {
 		run("ReLU", func(i, j int) float64 { return max(a[i][j], 0) }, func(dst backend.Matrix) {
 			h.b.ReLU(dst, x.Matrix)
 		})
+		slopes, slope := h.weight(tensor.F32, s.cols)
+		prelu := func(i, j int) float64 {
+			if a[i][j] < 0 {
+				return a[i][j] * slope[j]
+			}
+			return a[i][j]
+		}
+		run("PReLU", prelu, func(dst backend.Matrix) { h.b.PReLU(dst, x.Matrix, slopes) })
+		run("SiLU", func(i, j int) float64 { return silu(a[i][j]) }, func(dst backend.Matrix) { h.b.SiLU(dst, x.Matrix) })
+		gate := func(i, j int) float64 { return (a[i][j] + b[i][j]) * (1/(1+math.Exp(-b[i][j])) - 0.5) }
+		run("CentredGate", gate, func(dst backend.Matrix) { h.b.CentredGate(dst, x.Matrix, y.Matrix) })
+		gated := h.upload(b)
+		h.b.CentredGate(gated.Matrix, x.Matrix, gated.Matrix)
+		h.check(fmt.Sprint("CentredGate in place ", s), gated, each(s.rows, s.cols, gate))
+		bent := h.upload(a)
+		h.b.PReLU(bent.Matrix, bent.Matrix, slopes)
+		h.check(fmt.Sprint("PReLU in place ", s), bent, each(s.rows, s.cols, prelu))
 		positive := h.upload(a)
 		h.b.ReLU(positive.Matrix, positive.Matrix)
 		h.check(fmt.Sprint("ReLU in place ", s), positive,
@@ -156,13 +173,16 @@ func normalised(x table, groups int, gamma, beta []float64) table {
 }
 
 func testPatchify(h *harness) {
-	for _, s := range []struct{ height, width, channels int }{{2, 2, 1}, {4, 6, 3}, {8, 12, 32}} {
+	for _, s := range []struct{ height, width, channels, side int }{
+		{2, 2, 1, 2}, {4, 6, 3, 2}, {8, 12, 32, 2}, {6, 9, 3, 3}, {8, 20, 3, 4}, {3, 5, 2, 1},
+	} {
 		x := h.table(s.height*s.width, s.channels)
-		want := each(s.height*s.width/4, 4*s.channels, func(i, j int) float64 {
-			y, x0 := 2*(i/(s.width/2))+j%4/2, 2*(i%(s.width/2))+j%2
-			return x[y*s.width+x0][j/4]
+		n, across := s.side*s.side, s.width/s.side
+		want := each(s.height*s.width/n, n*s.channels, func(i, j int) float64 {
+			y, x0 := s.side*(i/across)+j%n/s.side, s.side*(i%across)+j%s.side
+			return x[y*s.width+x0][j/n]
 		})
-		dst := h.view(s.height*s.width/4, 4*s.channels)
+		dst := h.view(s.height*s.width/n, n*s.channels)
 		h.b.Patchify(dst.Matrix, h.upload(x).Matrix, s.height, s.width)
 		h.checkWithin(fmt.Sprintf("Patchify %+v", s), dst, want, 0)
 		back := h.view(s.height*s.width, s.channels)
