@@ -146,7 +146,7 @@ func sift(items []string, open bool) (files []string, folders bool, complaint st
 			continue
 		}
 		if open {
-			if inside := picturesIn(local); len(inside) > 0 {
+			if inside, _, err := picture.InFolder(local); err == nil && len(inside) > 0 {
 				files, folders = append(files, inside...), true
 				continue
 			}

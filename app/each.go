@@ -2,8 +2,6 @@ package app
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -135,19 +133,4 @@ func someOf(names []string) string {
 		text += fmt.Sprintf(" and %d others", more)
 	}
 	return text
-}
-
-// picturesIn returns the picture files in a folder, by name; not those in folders below it.
-func picturesIn(dir string) (paths []string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		extension := strings.ToLower(strings.TrimPrefix(filepath.Ext(e.Name()), "."))
-		if e.Type().IsRegular() && slices.Contains(pictureExtensions, extension) {
-			paths = append(paths, filepath.Join(dir, e.Name()))
-		}
-	}
-	return paths // as the system sorts them: by name
 }

@@ -11,10 +11,8 @@ import (
 	"fyne.io/fyne/v2/storage"
 
 	"github.com/kleinbild/kleinbild/app/dialog"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
-
-// pictureExtensions are the files that references come in.
-var pictureExtensions = []string{"png", "jpg", "jpeg", "webp", "heic", "heif", "avif", "bmp", "tif", "tiff", "gif"}
 
 // pick runs ask, which shows a dialog of the system and waits for its answer, away from Fyne's goroutine. If the system
 // has no dialog, fallback shows one of Fyne's. One dialog is open at a time: while one is, pick does nothing.
@@ -65,12 +63,12 @@ func (s *session) fallbackSize() fyne.Size {
 
 func (s *session) pickPictures(chosen func([]string)) {
 	s.pick(func(owner uintptr) ([]string, error) {
-		return dialog.File().Title("Choose pictures").Filter("Pictures", pictureExtensions...).Owner(owner).LoadMany()
+		return dialog.File().Title("Choose pictures").Filter("Pictures", picture.Extensions()...).Owner(owner).LoadMany()
 	}, func() { s.openPictures(func(path string) { chosen([]string{path}) }) }, chosen)
 }
 
 // openPictures asks for one picture in Fyne's own dialog.
-func (s *session) openPictures(chosen func(path string)) { s.openFile(pictureExtensions, chosen) }
+func (s *session) openPictures(chosen func(path string)) { s.openFile(picture.Extensions(), chosen) }
 
 // openFile asks for one file in Fyne's own dialog.
 func (s *session) openFile(kinds []string, chosen func(path string)) {
@@ -95,7 +93,7 @@ func (s *session) openFile(kinds []string, chosen func(path string)) {
 func (s *session) pickMask(chosen func(path string)) {
 	s.pick(func(owner uintptr) ([]string, error) {
 		path, err := dialog.File().Title("Choose a mask: white where the picture changes").
-			Filter("Pictures", pictureExtensions...).Owner(owner).Load()
+			Filter("Pictures", picture.Extensions()...).Owner(owner).Load()
 		return []string{path}, err
 	}, func() { s.openPictures(chosen) }, func(paths []string) { chosen(paths[0]) })
 }

@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"unicode"
 
 	"github.com/kleinbild/kleinbild/history"
 	"github.com/kleinbild/kleinbild/inference"
@@ -93,24 +91,7 @@ func PrepareDir(dir string) error {
 	return picture.CheckWritable(filepath.Join(dir, "picture.png"), picture.Number)
 }
 
-// nameRunes bounds how much of a prompt goes into a file's name.
-const nameRunes = 48
-
 // FileName names a picture after its prompt and seed, in letters that every file system takes.
 func FileName(prompt string, seed uint64) string {
-	var name []rune
-	for _, r := range prompt {
-		switch {
-		case len(name) >= nameRunes:
-		case unicode.IsLetter(r) || unicode.IsNumber(r):
-			name = append(name, unicode.ToLower(r))
-		case len(name) > 0 && name[len(name)-1] != '-':
-			name = append(name, '-')
-		}
-	}
-	words := strings.Trim(string(name), "-")
-	if words == "" {
-		words = "kleinbild"
-	}
-	return words + "-" + strconv.FormatUint(seed, 10) + ".png"
+	return picture.PromptName(prompt) + "-" + strconv.FormatUint(seed, 10) + ".png"
 }

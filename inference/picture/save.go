@@ -5,6 +5,8 @@ import (
 	"image"
 	"os"
 	"path/filepath"
+	"strings"
+	"unicode"
 )
 
 // Save is Write for a picture that took long to generate. If path cannot be written, Save tries another name in the
@@ -45,4 +47,26 @@ func save(
 		}
 	}
 	return "", failed, fmt.Errorf("the picture could be kept nowhere: %w", failed)
+}
+
+// nameRunes bounds how much of a prompt goes into a file's name.
+const nameRunes = 48
+
+// PromptName returns the first words of a prompt as a file's name without an extension, in letters that every file
+// system takes.
+func PromptName(prompt string) string {
+	var name []rune
+	for _, r := range prompt {
+		switch {
+		case len(name) >= nameRunes:
+		case unicode.IsLetter(r) || unicode.IsNumber(r):
+			name = append(name, unicode.ToLower(r))
+		case len(name) > 0 && name[len(name)-1] != '-':
+			name = append(name, '-')
+		}
+	}
+	if words := strings.Trim(string(name), "-"); words != "" {
+		return words
+	}
+	return "kleinbild"
 }
