@@ -10,9 +10,6 @@ type NamedMask interface {
 	File() picture.ReferenceFile
 }
 
-// editMetadata returns what makes the edit of r again; nil if r edits nothing.
-func (r Request) editMetadata() *picture.Edit { return r.EditMetadata() }
-
 // EditMetadata returns what the metadata of a picture say of its edit, nil if there was none.
 func (r Request) EditMetadata() *picture.Edit {
 	e := r.editing

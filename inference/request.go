@@ -194,21 +194,31 @@ func (e *Engine) guided(r Request) bool {
 	return r.guidance > NoGuidance && e.info.Variant != Distilled
 }
 
-// metadata returns all that is needed to make the picture of r again.
-func (e *Engine) metadata(r Request, loras []appliedLoRA) picture.Metadata {
+// Metadata returns what the picture of r carries if the model that info describes makes it, so that a picture can be
+// recognised as that of r. Of adapters it has the digests that r names.
+func (r Request) Metadata(info Info) picture.Metadata {
 	size := r.PictureSize()
 	m := picture.Metadata{
 		Prompt: r.prompt, Seed: r.seed, Steps: r.steps, Guidance: r.guidance,
 		Width: size.Width, Height: size.Height,
-		Model: e.info.Model, ModelDigest: e.info.Digest, Variant: string(e.info.Variant),
-		Precision: string(e.info.Precision), Device: e.info.Device, MaxSequenceLength: e.info.MaxSequenceLength,
+		Model: info.Model, ModelDigest: info.Digest, Variant: string(info.Variant),
+		Precision: string(info.Precision), Device: info.Device, MaxSequenceLength: info.MaxSequenceLength,
 	}
 	for _, ref := range r.references {
 		m.References = append(m.References, ref.File())
 	}
-	for _, l := range loras {
-		m.LoRAs = append(m.LoRAs, picture.LoRAFile{Name: path.Base(l.name()), SHA256: l.file.Digest(), Strength: l.Strength})
+	for _, l := range r.loras {
+		m.LoRAs = append(m.LoRAs, picture.LoRAFile{Name: path.Base(l.name()), SHA256: l.Digest, Strength: l.Strength})
 	}
-	m.Edit = r.editMetadata()
+	m.Edit = r.EditMetadata()
+	return m
+}
+
+// metadata returns all that is needed to make the picture of r again, with the digests of the adapters' files.
+func (e *Engine) metadata(r Request, loras []appliedLoRA) picture.Metadata {
+	m := r.Metadata(e.info)
+	for i, l := range loras {
+		m.LoRAs[i].SHA256 = l.file.Digest()
+	}
 	return m
 }
