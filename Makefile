@@ -4,7 +4,7 @@
 GO      ?= tools/setup/go
 # The number of inputs that each fuzz target gets. It is not a time, because a target that is stopped after a time
 # sometimes fails with "context deadline exceeded".
-FUZZ_RUNS ?= 20000
+FUZZ_RUNS ?= 10000
 CUDA_TOOLS ?= ../cuda-tools
 DEMO_STATE ?= ../demo-train
 # nodynamic: the program uses its own libheif and libavif even if the system has these libraries. -buildvcs=false: the
