@@ -146,6 +146,9 @@ func (d *dense) pack(p *packer, side side, dst []float32, row, k0, n int) {
 		p.kernel.PackBF16(dst, width, src, p.offs[:], n/2)
 	case whole && d.dtype == tensor.F32 && !p.round:
 		p.kernel.Pack(dst, width, src, p.offs[:], n)
+	case whole && p.kernel.Tiles == (side == left) && p.kernel.CanPackBlocks(d.dtype) &&
+		k0%d.dtype.BlockValues() == 0 && n%d.dtype.BlockValues() == 0:
+		p.kernel.PackBlocks(dst, d.dtype, src, d.stride, n, grow(&p.wide, simd.PackBlocksScratch))
 	default:
 		rows := min(width, d.rows-row)
 		p.packCopy(side, dst, rows, n, func(r int, dst []float32) { d.widen(dst, row+r, k0) })

@@ -6,9 +6,6 @@ import (
 	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
-// widenFunc converts blocks of a format.
-type widenFunc func(dst *float32, src *byte, blocks int)
-
 var (
 	blocksAVX2 = map[tensor.DType]widenFunc{
 		tensor.Q4_0:   widenQ4_0AVX2,
@@ -39,6 +36,21 @@ var (
 		tensor.IQ4_NL: widenIQ4_NLAVX512,
 		tensor.IQ4_XS: widenIQ4XSAVX512,
 		tensor.MXFP4:  widenMXFP4AVX512,
+	}
+	// blocksBF16 stores bfloat16, as PackBlocks needs it.
+	blocksBF16 = map[tensor.DType]widenFunc{
+		tensor.Q4_0:   widenQ4_0BF16,
+		tensor.Q4_1:   widenQ4_1BF16,
+		tensor.Q5_0:   widenQ5_0BF16,
+		tensor.Q5_1:   widenQ5_1BF16,
+		tensor.Q8_0:   widenQ8_0BF16,
+		tensor.Q2_K:   widenQ2KBF16,
+		tensor.Q3_K:   widenQ3KBF16,
+		tensor.Q4_K:   widenQ4KBF16,
+		tensor.Q5_K:   widenQ5KBF16,
+		tensor.Q6_K:   widenQ6KBF16,
+		tensor.IQ4_NL: widenIQ4_NLBF16,
+		tensor.IQ4_XS: widenIQ4XSBF16,
 	}
 )
 

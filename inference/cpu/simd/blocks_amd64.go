@@ -32,11 +32,6 @@ func widenQ5_1AVX2(dst *float32, src *byte, blocks int)
 //go:noescape
 func widenIQ4_NLAVX2(dst *float32, src *byte, blocks int)
 
-// widenMXFP4AVX2 converts blocks of MXFP4 to float32.
-//
-//go:noescape
-func widenMXFP4AVX2(dst *float32, src *byte, blocks int)
-
 // widenIQ4XSAVX2 converts blocks of IQ4XS to float32.
 //
 //go:noescape
@@ -66,6 +61,11 @@ func widenQ5KAVX2(dst *float32, src *byte, blocks int)
 //
 //go:noescape
 func widenQ6KAVX2(dst *float32, src *byte, blocks int)
+
+// widenMXFP4AVX2 converts blocks of MXFP4 to float32.
+//
+//go:noescape
+func widenMXFP4AVX2(dst *float32, src *byte, blocks int)
 
 // widenNVFP4AVX2 converts groups of 16 values of float4_e2m1, the even ones in the upper
 // halves of bytes, to float32 and multiplies each group by its scale.
@@ -114,11 +114,6 @@ func widenQ5_1AVX512(dst *float32, src *byte, blocks int)
 //go:noescape
 func widenIQ4_NLAVX512(dst *float32, src *byte, blocks int)
 
-// widenMXFP4AVX512 converts blocks of MXFP4 to float32.
-//
-//go:noescape
-func widenMXFP4AVX512(dst *float32, src *byte, blocks int)
-
 // widenIQ4XSAVX512 converts blocks of IQ4XS to float32.
 //
 //go:noescape
@@ -149,6 +144,11 @@ func widenQ5KAVX512(dst *float32, src *byte, blocks int)
 //go:noescape
 func widenQ6KAVX512(dst *float32, src *byte, blocks int)
 
+// widenMXFP4AVX512 converts blocks of MXFP4 to float32.
+//
+//go:noescape
+func widenMXFP4AVX512(dst *float32, src *byte, blocks int)
+
 // widenNVFP4AVX512 converts groups of 16 values of float4_e2m1, the even ones in the upper
 // halves of bytes, to float32 and multiplies each group by its scale.
 //
@@ -165,6 +165,78 @@ func widenNVFP4LowAVX512(dst *float32, src *byte, scales *float32, groups int)
 //
 //go:noescape
 func scaleI8AVX512(dst *float32, a *uint8, n int, s float32)
+
+// widenQ8_0BF16 converts blocks of Q8_0 to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenQ8_0BF16(dst *float32, src *byte, blocks int)
+
+// widenQ4_0BF16 converts blocks of Q4_0 to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenQ4_0BF16(dst *float32, src *byte, blocks int)
+
+// widenQ4_1BF16 converts blocks of Q4_1 to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenQ4_1BF16(dst *float32, src *byte, blocks int)
+
+// widenQ5_0BF16 converts blocks of Q5_0 to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenQ5_0BF16(dst *float32, src *byte, blocks int)
+
+// widenQ5_1BF16 converts blocks of Q5_1 to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenQ5_1BF16(dst *float32, src *byte, blocks int)
+
+// widenIQ4_NLBF16 converts blocks of IQ4_NL to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenIQ4_NLBF16(dst *float32, src *byte, blocks int)
+
+// widenIQ4XSBF16 converts blocks of IQ4XS to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenIQ4XSBF16(dst *float32, src *byte, blocks int)
+
+// widenQ2KBF16 converts blocks of Q2K to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenQ2KBF16(dst *float32, src *byte, blocks int)
+
+// widenQ3KBF16 converts blocks of Q3K to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenQ3KBF16(dst *float32, src *byte, blocks int)
+
+// widenQ4KBF16 converts blocks of Q4K to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenQ4KBF16(dst *float32, src *byte, blocks int)
+
+// widenQ5KBF16 converts blocks of Q5K to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenQ5KBF16(dst *float32, src *byte, blocks int)
+
+// widenQ6KBF16 converts blocks of Q6K to bfloat16, ties to even. Groups of 32 values are 2048
+// bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func widenQ6KBF16(dst *float32, src *byte, blocks int)
 
 // swizzledF8AVX2 stores groups of four scales in float8_e4m3fn, which are 512 bytes apart, times scale.
 //

@@ -402,68 +402,6 @@ DATA c0f0f0f0f<>+56(SB)/4, $0x0f0f0f0f
 DATA c0f0f0f0f<>+60(SB)/4, $0x0f0f0f0f
 GLOBL c0f0f0f0f<>(SB), RODATA|NOPTR, $64
 
-// func widenMXFP4AVX2(dst *float32, src *byte, blocks int)
-// Requires: AVX, AVX2, MMX+
-TEXT ·widenMXFP4AVX2(SB), NOSPLIT, $0-24
-	MOVQ    dst+0(FP), AX
-	MOVQ    src+8(FP), CX
-	MOVQ    blocks+16(FP), DX
-	VMOVDQU e2m1Twice<>+0(SB), X0
-	VMOVDQU c0f0f0f0f<>+0(SB), X1
-	TESTQ   DX, DX
-	JZ      done
-
-loop:
-	PREFETCHT0   2048(CX)
-	MOVBLZX      (CX), BX
-	MOVL         BX, SI
-	SHRL         $0x01, SI
-	SUBL         SI, BX
-	ADDL         $+63, SI
-	SHLL         $0x17, SI
-	VMOVD        SI, X3
-	ADDL         $+63, BX
-	SHLL         $0x17, BX
-	VMOVD        BX, X2
-	VMULSS       X2, X3, X3
-	VBROADCASTSS X3, Y3
-	VMOVDQU      1(CX), X2
-	VPSRLW       $0x04, X2, X4
-	VPAND        X1, X2, X2
-	VPAND        X1, X4, X4
-	VPSHUFB      X2, X0, X2
-	VPMOVSXBD    X2, Y5
-	VPSRLDQ      $0x08, X2, X2
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VMOVUPS      Y5, (AX)
-	VPMOVSXBD    X2, Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VMOVUPS      Y2, 32(AX)
-	VPSHUFB      X4, X0, X4
-	VPMOVSXBD    X4, Y2
-	VPSRLDQ      $0x08, X4, X4
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VMOVUPS      Y2, 64(AX)
-	VPMOVSXBD    X4, Y2
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VMOVUPS      Y2, 96(AX)
-	ADDQ         $+17, CX
-	ADDQ         $+128, AX
-	DECQ         DX
-	JNZ          loop
-
-done:
-	VZEROUPPER
-	RET
-
-DATA e2m1Twice<>+0(SB)/8, $0x0c08060403020100
-DATA e2m1Twice<>+8(SB)/8, $0xf4f8fafcfdfeff00
-GLOBL e2m1Twice<>(SB), RODATA|NOPTR, $16
-
 // func widenIQ4XSAVX2(dst *float32, src *byte, blocks int)
 // Requires: AVX, AVX2, F16C, MMX+
 TEXT ·widenIQ4XSAVX2(SB), NOSPLIT, $0-24
@@ -2495,6 +2433,68 @@ DATA cc2000000<>+56(SB)/4, $0xc2000000
 DATA cc2000000<>+60(SB)/4, $0xc2000000
 GLOBL cc2000000<>(SB), RODATA|NOPTR, $64
 
+// func widenMXFP4AVX2(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·widenMXFP4AVX2(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVDQU e2m1Twice<>+0(SB), X0
+	VMOVDQU c0f0f0f0f<>+0(SB), X1
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	MOVBLZX      (CX), BX
+	MOVL         BX, SI
+	SHRL         $0x01, SI
+	SUBL         SI, BX
+	ADDL         $+63, SI
+	SHLL         $0x17, SI
+	VMOVD        SI, X3
+	ADDL         $+63, BX
+	SHLL         $0x17, BX
+	VMOVD        BX, X2
+	VMULSS       X2, X3, X3
+	VBROADCASTSS X3, Y3
+	VMOVDQU      1(CX), X2
+	VPSRLW       $0x04, X2, X4
+	VPAND        X1, X2, X2
+	VPAND        X1, X4, X4
+	VPSHUFB      X2, X0, X2
+	VPMOVSXBD    X2, Y5
+	VPSRLDQ      $0x08, X2, X2
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VMOVUPS      Y5, (AX)
+	VPMOVSXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 32(AX)
+	VPSHUFB      X4, X0, X4
+	VPMOVSXBD    X4, Y2
+	VPSRLDQ      $0x08, X4, X4
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 64(AX)
+	VPMOVSXBD    X4, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $+17, CX
+	ADDQ         $+128, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+DATA e2m1Twice<>+0(SB)/8, $0x0c08060403020100
+DATA e2m1Twice<>+8(SB)/8, $0xf4f8fafcfdfeff00
+GLOBL e2m1Twice<>(SB), RODATA|NOPTR, $16
+
 // func widenNVFP4AVX2(dst *float32, src *byte, scales *float32, groups int)
 // Requires: AVX, AVX2, MMX+
 TEXT ·widenNVFP4AVX2(SB), NOSPLIT, $0-32
@@ -3031,54 +3031,6 @@ loop:
 	VMULPS       Z2, Z3, Z3
 	VMOVUPS      Z3, 64(AX)
 	ADDQ         $+18, CX
-	ADDQ         $+128, AX
-	DECQ         DX
-	JNZ          loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func widenMXFP4AVX512(dst *float32, src *byte, blocks int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·widenMXFP4AVX512(SB), NOSPLIT, $0-24
-	MOVQ    dst+0(FP), AX
-	MOVQ    src+8(FP), CX
-	MOVQ    blocks+16(FP), DX
-	VMOVDQU e2m1Twice<>+0(SB), X0
-	VMOVDQU c0f0f0f0f<>+0(SB), X1
-	TESTQ   DX, DX
-	JZ      done
-
-loop:
-	PREFETCHT0   2048(CX)
-	MOVBLZX      (CX), BX
-	MOVL         BX, SI
-	SHRL         $0x01, SI
-	SUBL         SI, BX
-	ADDL         $+63, SI
-	SHLL         $0x17, SI
-	VMOVD        SI, X3
-	ADDL         $+63, BX
-	SHLL         $0x17, BX
-	VMOVD        BX, X2
-	VMULSS       X2, X3, X3
-	VBROADCASTSS X3, Z3
-	VMOVDQU      1(CX), X2
-	VPSRLW       $0x04, X2, X4
-	VPAND        X1, X2, X2
-	VPAND        X1, X4, X4
-	VPSHUFB      X2, X0, X2
-	VPMOVSXBD    X2, Z2
-	VCVTDQ2PS    Z2, Z2
-	VMULPS       Z3, Z2, Z2
-	VMOVUPS      Z2, (AX)
-	VPSHUFB      X4, X0, X4
-	VPMOVSXBD    X4, Z2
-	VCVTDQ2PS    Z2, Z2
-	VMULPS       Z3, Z2, Z2
-	VMOVUPS      Z2, 64(AX)
-	ADDQ         $+17, CX
 	ADDQ         $+128, AX
 	DECQ         DX
 	JNZ          loop
@@ -4208,6 +4160,54 @@ done:
 	VZEROUPPER
 	RET
 
+// func widenMXFP4AVX512(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·widenMXFP4AVX512(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVDQU e2m1Twice<>+0(SB), X0
+	VMOVDQU c0f0f0f0f<>+0(SB), X1
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	MOVBLZX      (CX), BX
+	MOVL         BX, SI
+	SHRL         $0x01, SI
+	SUBL         SI, BX
+	ADDL         $+63, SI
+	SHLL         $0x17, SI
+	VMOVD        SI, X3
+	ADDL         $+63, BX
+	SHLL         $0x17, BX
+	VMOVD        BX, X2
+	VMULSS       X2, X3, X3
+	VBROADCASTSS X3, Z3
+	VMOVDQU      1(CX), X2
+	VPSRLW       $0x04, X2, X4
+	VPAND        X1, X2, X2
+	VPAND        X1, X4, X4
+	VPSHUFB      X2, X0, X2
+	VPMOVSXBD    X2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	VPSHUFB      X4, X0, X4
+	VPMOVSXBD    X4, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VMOVUPS      Z2, 64(AX)
+	ADDQ         $+17, CX
+	ADDQ         $+128, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
 // func widenNVFP4AVX512(dst *float32, src *byte, scales *float32, groups int)
 // Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·widenNVFP4AVX512(SB), NOSPLIT, $0-32
@@ -4454,6 +4454,2101 @@ loop:
 	ADDQ       $+256, AX
 	DECQ       DX
 	JNZ        loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenQ8_0BF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·widenQ8_0BF16(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  src+8(FP), CX
+	MOVQ  blocks+16(FP), DX
+	TESTQ DX, DX
+	JZ    done
+
+loop:
+	PREFETCHT0   2048(CX)
+	VPBROADCASTW (CX), Y0
+	VCVTPH2PS    Y0, Z0
+	VPMOVSXBD    2(CX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVAPS      Z1, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VPMOVSXBD    18(CX), Z1
+	VCVTDQ2PS    Z1, Z1
+	VMULPS       Z0, Z1, Z1
+	VMOVAPS      Z1, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	ADDQ         $+34, CX
+	ADDQ         $+2048, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenQ4_0BF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·widenQ4_0BF16(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0000000f<>+0(SB), Z0
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	VPBROADCASTW (CX), Y1
+	VCVTPH2PS    Y1, Z1
+	VMULPS       cc1000000<>+0(SB), Z1, Z2
+	VPMOVZXBD    2(CX), Z4
+	VPSRLD       $0x04, Z4, Z3
+	VPANDD       Z0, Z4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VCVTDQ2PS    Z3, Z3
+	VFMADD213PS  Z2, Z1, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	ADDQ         $+18, CX
+	ADDQ         $+2048, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenQ4_1BF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·widenQ4_1BF16(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0000000f<>+0(SB), Z0
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	VPBROADCASTW (CX), Y1
+	VCVTPH2PS    Y1, Z1
+	VPBROADCASTW 2(CX), Y2
+	VCVTPH2PS    Y2, Z2
+	VPMOVZXBD    4(CX), Z4
+	VPSRLD       $0x04, Z4, Z3
+	VPANDD       Z0, Z4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VFMADD213PS  Z2, Z1, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VCVTDQ2PS    Z3, Z3
+	VFMADD213PS  Z2, Z1, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	ADDQ         $+20, CX
+	ADDQ         $+2048, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenQ5_0BF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·widenQ5_0BF16(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0000000f<>+0(SB), Z0
+	VMOVUPS c00000010<>+0(SB), Z1
+	VMOVUPS indices<>+0(SB), Z2
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	VPBROADCASTW (CX), Y3
+	VCVTPH2PS    Y3, Z3
+	VMULPS       cc1800000<>+0(SB), Z3, Z4
+	VPBROADCASTD 2(CX), Z5
+	VPSRLVD      Z2, Z5, Z5
+	VPMOVZXBD    6(CX), Z7
+	VPSRLD       $0x04, Z7, Z6
+	VPANDD       Z0, Z7, Z7
+	VPSLLD       $0x04, Z5, Z8
+	VPTERNLOGD   $0xf8, Z1, Z8, Z7
+	VCVTDQ2PS    Z7, Z7
+	VFMADD213PS  Z4, Z3, Z7
+	VMOVAPS      Z7, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VPSRLD       $0x0c, Z5, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD213PS  Z4, Z3, Z6
+	VMOVAPS      Z6, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	ADDQ         $+22, CX
+	ADDQ         $+2048, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenQ5_1BF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·widenQ5_1BF16(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0000000f<>+0(SB), Z0
+	VMOVUPS c00000010<>+0(SB), Z1
+	VMOVUPS indices<>+0(SB), Z2
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	VPBROADCASTW (CX), Y3
+	VCVTPH2PS    Y3, Z3
+	VPBROADCASTW 2(CX), Y4
+	VCVTPH2PS    Y4, Z4
+	VPBROADCASTD 4(CX), Z5
+	VPSRLVD      Z2, Z5, Z5
+	VPMOVZXBD    8(CX), Z7
+	VPSRLD       $0x04, Z7, Z6
+	VPANDD       Z0, Z7, Z7
+	VPSLLD       $0x04, Z5, Z8
+	VPTERNLOGD   $0xf8, Z1, Z8, Z7
+	VCVTDQ2PS    Z7, Z7
+	VFMADD213PS  Z4, Z3, Z7
+	VMOVAPS      Z7, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VPSRLD       $0x0c, Z5, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD213PS  Z4, Z3, Z6
+	VMOVAPS      Z6, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	ADDQ         $+24, CX
+	ADDQ         $+2048, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenIQ4_NLBF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·widenIQ4_NLBF16(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVDQU iq4<>+0(SB), X0
+	VMOVDQU c0f0f0f0f<>+0(SB), X1
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	VPBROADCASTW (CX), Y2
+	VCVTPH2PS    Y2, Z2
+	VMOVDQU      2(CX), X4
+	VPSRLW       $0x04, X4, X3
+	VPAND        X1, X4, X4
+	VPAND        X1, X3, X3
+	VPSHUFB      X4, X0, X4
+	VPMOVSXBD    X4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z2, Z4, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VPSHUFB      X3, X0, X3
+	VPMOVSXBD    X3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	ADDQ         $+18, CX
+	ADDQ         $+2048, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenIQ4XSBF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·widenIQ4XSBF16(SB), NOSPLIT, $0-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVDQU iq4<>+0(SB), X0
+	VMOVDQU c0f0f0f0f<>+0(SB), X1
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	PREFETCHT0   2112(CX)
+	PREFETCHT0   2176(CX)
+	VPBROADCASTW (CX), Y2
+	VCVTPH2PS    Y2, Z2
+	MOVL         4(CX), BX
+	MOVWLZX      2(CX), SI
+	MOVL         BX, DI
+	ANDL         $+15, DI
+	MOVL         SI, R8
+	ANDL         $+3, R8
+	SHLL         $0x04, R8
+	ORL          R8, DI
+	SUBL         $+32, DI
+	SHRL         $0x04, BX
+	SHRL         $0x02, SI
+	VMOVD        DI, X3
+	VPBROADCASTD X3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVDQU      8(CX), X5
+	VPSRLW       $0x04, X5, X4
+	VPAND        X1, X5, X5
+	VPAND        X1, X4, X4
+	VPSHUFB      X5, X0, X5
+	VPMOVSXBD    X5, Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VPSHUFB      X4, X0, X4
+	VPMOVSXBD    X4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	MOVL         BX, DI
+	ANDL         $+15, DI
+	MOVL         SI, R8
+	ANDL         $+3, R8
+	SHLL         $0x04, R8
+	ORL          R8, DI
+	SUBL         $+32, DI
+	SHRL         $0x04, BX
+	SHRL         $0x02, SI
+	VMOVD        DI, X3
+	VPBROADCASTD X3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVDQU      24(CX), X5
+	VPSRLW       $0x04, X5, X4
+	VPAND        X1, X5, X5
+	VPAND        X1, X4, X4
+	VPSHUFB      X5, X0, X5
+	VPMOVSXBD    X5, Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2048(AX)
+	VPSHUFB      X4, X0, X4
+	VPMOVSXBD    X4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2080(AX)
+	MOVL         BX, DI
+	ANDL         $+15, DI
+	MOVL         SI, R8
+	ANDL         $+3, R8
+	SHLL         $0x04, R8
+	ORL          R8, DI
+	SUBL         $+32, DI
+	SHRL         $0x04, BX
+	SHRL         $0x02, SI
+	VMOVD        DI, X3
+	VPBROADCASTD X3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVDQU      40(CX), X5
+	VPSRLW       $0x04, X5, X4
+	VPAND        X1, X5, X5
+	VPAND        X1, X4, X4
+	VPSHUFB      X5, X0, X5
+	VPMOVSXBD    X5, Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4096(AX)
+	VPSHUFB      X4, X0, X4
+	VPMOVSXBD    X4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4128(AX)
+	MOVL         BX, DI
+	ANDL         $+15, DI
+	MOVL         SI, R8
+	ANDL         $+3, R8
+	SHLL         $0x04, R8
+	ORL          R8, DI
+	SUBL         $+32, DI
+	SHRL         $0x04, BX
+	SHRL         $0x02, SI
+	VMOVD        DI, X3
+	VPBROADCASTD X3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVDQU      56(CX), X5
+	VPSRLW       $0x04, X5, X4
+	VPAND        X1, X5, X5
+	VPAND        X1, X4, X4
+	VPSHUFB      X5, X0, X5
+	VPMOVSXBD    X5, Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6144(AX)
+	VPSHUFB      X4, X0, X4
+	VPMOVSXBD    X4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6176(AX)
+	MOVL         BX, DI
+	ANDL         $+15, DI
+	MOVL         SI, R8
+	ANDL         $+3, R8
+	SHLL         $0x04, R8
+	ORL          R8, DI
+	SUBL         $+32, DI
+	SHRL         $0x04, BX
+	SHRL         $0x02, SI
+	VMOVD        DI, X3
+	VPBROADCASTD X3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVDQU      72(CX), X5
+	VPSRLW       $0x04, X5, X4
+	VPAND        X1, X5, X5
+	VPAND        X1, X4, X4
+	VPSHUFB      X5, X0, X5
+	VPMOVSXBD    X5, Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8192(AX)
+	VPSHUFB      X4, X0, X4
+	VPMOVSXBD    X4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8224(AX)
+	MOVL         BX, DI
+	ANDL         $+15, DI
+	MOVL         SI, R8
+	ANDL         $+3, R8
+	SHLL         $0x04, R8
+	ORL          R8, DI
+	SUBL         $+32, DI
+	SHRL         $0x04, BX
+	SHRL         $0x02, SI
+	VMOVD        DI, X3
+	VPBROADCASTD X3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVDQU      88(CX), X5
+	VPSRLW       $0x04, X5, X4
+	VPAND        X1, X5, X5
+	VPAND        X1, X4, X4
+	VPSHUFB      X5, X0, X5
+	VPMOVSXBD    X5, Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10240(AX)
+	VPSHUFB      X4, X0, X4
+	VPMOVSXBD    X4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10272(AX)
+	MOVL         BX, DI
+	ANDL         $+15, DI
+	MOVL         SI, R8
+	ANDL         $+3, R8
+	SHLL         $0x04, R8
+	ORL          R8, DI
+	SUBL         $+32, DI
+	SHRL         $0x04, BX
+	SHRL         $0x02, SI
+	VMOVD        DI, X3
+	VPBROADCASTD X3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVDQU      104(CX), X5
+	VPSRLW       $0x04, X5, X4
+	VPAND        X1, X5, X5
+	VPAND        X1, X4, X4
+	VPSHUFB      X5, X0, X5
+	VPMOVSXBD    X5, Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z3, Z5, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12288(AX)
+	VPSHUFB      X4, X0, X4
+	VPMOVSXBD    X4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12320(AX)
+	MOVL         BX, DI
+	ANDL         $+15, DI
+	MOVL         SI, R8
+	ANDL         $+3, R8
+	SHLL         $0x04, R8
+	ORL          R8, DI
+	SUBL         $+32, DI
+	SHRL         $0x04, BX
+	SHRL         $0x02, SI
+	VMOVD        DI, X3
+	VPBROADCASTD X3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVDQU      120(CX), X4
+	VPSRLW       $0x04, X4, X2
+	VPAND        X1, X4, X4
+	VPAND        X1, X2, X2
+	VPSHUFB      X4, X0, X4
+	VPMOVSXBD    X4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14336(AX)
+	VPSHUFB      X2, X0, X2
+	VPMOVSXBD    X2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VMULPS       Z3, Z2, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14368(AX)
+	ADDQ         $+136, CX
+	ADDQ         $+16384, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenQ2KBF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, MMX+
+TEXT ·widenQ2KBF16(SB), NOSPLIT, $128-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0000000f<>+0(SB), Z0
+	VMOVUPS c00000003<>+0(SB), Z1
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	PREFETCHT0   2112(CX)
+	VPBROADCASTW 80(CX), Y2
+	VCVTPH2PS    Y2, Z2
+	VPBROADCASTW 82(CX), Y3
+	VCVTPH2PS    Y3, Z3
+	VPMOVZXBD    (CX), Z4
+	VPSRLD       $0x04, Z4, Z5
+	VPANDD       Z0, Z4, Z4
+	VCVTDQ2PS    Z4, Z4
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z2, Z4, Z4
+	VMULPS       Z3, Z5, Z5
+	VXORPS       c80000000<>+0(SB), Z5, Z5
+	VMOVUPS      Z4, (SP)
+	VMOVUPS      Z5, 64(SP)
+	VPMOVZXBD    16(CX), Z2
+	VMOVAPS      Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS (SP), Z4
+	VBROADCASTSS 64(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VPSRLD       $0x02, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 8(SP), Z4
+	VBROADCASTSS 72(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2048(AX)
+	VPSRLD       $0x04, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 16(SP), Z4
+	VBROADCASTSS 80(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4096(AX)
+	VPSRLD       $0x06, Z2, Z2
+	VPANDD       Z1, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 24(SP), Z3
+	VBROADCASTSS 88(SP), Z4
+	VFMADD213PS  Z4, Z3, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6144(AX)
+	VPMOVZXBD    32(CX), Z2
+	VMOVAPS      Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 4(SP), Z4
+	VBROADCASTSS 68(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	VPSRLD       $0x02, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 12(SP), Z4
+	VBROADCASTSS 76(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2080(AX)
+	VPSRLD       $0x04, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 20(SP), Z4
+	VBROADCASTSS 84(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4128(AX)
+	VPSRLD       $0x06, Z2, Z2
+	VPANDD       Z1, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 28(SP), Z3
+	VBROADCASTSS 92(SP), Z4
+	VFMADD213PS  Z4, Z3, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6176(AX)
+	VPMOVZXBD    48(CX), Z2
+	VMOVAPS      Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 32(SP), Z4
+	VBROADCASTSS 96(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8192(AX)
+	VPSRLD       $0x02, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 40(SP), Z4
+	VBROADCASTSS 104(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10240(AX)
+	VPSRLD       $0x04, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 48(SP), Z4
+	VBROADCASTSS 112(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12288(AX)
+	VPSRLD       $0x06, Z2, Z2
+	VPANDD       Z1, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 56(SP), Z3
+	VBROADCASTSS 120(SP), Z4
+	VFMADD213PS  Z4, Z3, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14336(AX)
+	VPMOVZXBD    64(CX), Z2
+	VMOVAPS      Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 36(SP), Z4
+	VBROADCASTSS 100(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8224(AX)
+	VPSRLD       $0x02, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 44(SP), Z4
+	VBROADCASTSS 108(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10272(AX)
+	VPSRLD       $0x04, Z2, Z3
+	VPANDD       Z1, Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 52(SP), Z4
+	VBROADCASTSS 116(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12320(AX)
+	VPSRLD       $0x06, Z2, Z2
+	VPANDD       Z1, Z2, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 60(SP), Z3
+	VBROADCASTSS 124(SP), Z4
+	VFMADD213PS  Z4, Z3, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14368(AX)
+	ADDQ         $+84, CX
+	ADDQ         $+16384, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenQ3KBF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·widenQ3KBF16(SB), NOSPLIT, $128-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c00000003<>+0(SB), Z0
+	VMOVUPS c00000004<>+0(SB), Z1
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	PREFETCHT0   2112(CX)
+	VPBROADCASTW 108(CX), Y2
+	VCVTPH2PS    Y2, Z2
+	MOVL         104(CX), BX
+	MOVL         96(CX), SI
+	ANDL         $0x0f0f0f0f, SI
+	MOVL         BX, DI
+	ANDL         $0x03030303, DI
+	SHLL         $0x04, DI
+	ORL          DI, SI
+	MOVL         100(CX), DI
+	ANDL         $0x0f0f0f0f, DI
+	MOVL         BX, R8
+	SHRL         $0x02, R8
+	ANDL         $0x03030303, R8
+	SHLL         $0x04, R8
+	ORL          R8, DI
+	SHLQ         $0x20, DI
+	ORQ          SI, DI
+	VMOVQ        DI, X3
+	MOVL         96(CX), SI
+	SHRL         $0x04, SI
+	ANDL         $0x0f0f0f0f, SI
+	MOVL         BX, DI
+	SHRL         $0x04, DI
+	ANDL         $0x03030303, DI
+	SHLL         $0x04, DI
+	ORL          DI, SI
+	MOVL         100(CX), DI
+	SHRL         $0x04, DI
+	ANDL         $0x0f0f0f0f, DI
+	SHRL         $0x06, BX
+	ANDL         $0x03030303, BX
+	SHLL         $0x04, BX
+	ORL          BX, DI
+	SHLQ         $0x20, DI
+	ORQ          SI, DI
+	VMOVQ        DI, X4
+	VPUNPCKLQDQ  X4, X3, X3
+	VPMOVZXBD    X3, Z3
+	VPSUBD       c00000020<>+0(SB), Z3, Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMULPS       cc0800000<>+0(SB), Z3, Z2
+	VMOVUPS      Z3, (SP)
+	VMOVUPS      Z2, 64(SP)
+	VPMOVZXBD    (CX), Z2
+	VPMOVZXBD    32(CX), Z3
+	VMOVAPS      Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VPSLLD       $0x02, Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS (SP), Z5
+	VBROADCASTSS 64(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VPSRLD       $0x02, Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VPSLLD       $0x01, Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS 8(SP), Z5
+	VBROADCASTSS 72(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2048(AX)
+	VPSRLD       $0x04, Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VMOVAPS      Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS 16(SP), Z5
+	VBROADCASTSS 80(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4096(AX)
+	VPSRLD       $0x06, Z3, Z3
+	VPANDD       Z0, Z3, Z3
+	VPSRLD       $0x01, Z2, Z4
+	VPTERNLOGD   $0xf8, Z1, Z4, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 24(SP), Z4
+	VBROADCASTSS 88(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6144(AX)
+	VPMOVZXBD    64(CX), Z3
+	VMOVAPS      Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VPSRLD       $0x02, Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS 32(SP), Z5
+	VBROADCASTSS 96(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8192(AX)
+	VPSRLD       $0x02, Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VPSRLD       $0x03, Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS 40(SP), Z5
+	VBROADCASTSS 104(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10240(AX)
+	VPSRLD       $0x04, Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VPSRLD       $0x04, Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS 48(SP), Z5
+	VBROADCASTSS 112(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12288(AX)
+	VPSRLD       $0x06, Z3, Z3
+	VPANDD       Z0, Z3, Z3
+	VPSRLD       $0x05, Z2, Z2
+	VPTERNLOGD   $0xf8, Z1, Z2, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 56(SP), Z2
+	VBROADCASTSS 120(SP), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14336(AX)
+	VPMOVZXBD    16(CX), Z2
+	VPMOVZXBD    48(CX), Z3
+	VMOVAPS      Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VPSLLD       $0x02, Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS 4(SP), Z5
+	VBROADCASTSS 68(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	VPSRLD       $0x02, Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VPSLLD       $0x01, Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS 12(SP), Z5
+	VBROADCASTSS 76(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2080(AX)
+	VPSRLD       $0x04, Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VMOVAPS      Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS 20(SP), Z5
+	VBROADCASTSS 84(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4128(AX)
+	VPSRLD       $0x06, Z3, Z3
+	VPANDD       Z0, Z3, Z3
+	VPSRLD       $0x01, Z2, Z4
+	VPTERNLOGD   $0xf8, Z1, Z4, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 28(SP), Z4
+	VBROADCASTSS 92(SP), Z5
+	VFMADD213PS  Z5, Z4, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6176(AX)
+	VPMOVZXBD    80(CX), Z3
+	VMOVAPS      Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VPSRLD       $0x02, Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS 36(SP), Z5
+	VBROADCASTSS 100(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8224(AX)
+	VPSRLD       $0x02, Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VPSRLD       $0x03, Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS 44(SP), Z5
+	VBROADCASTSS 108(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10272(AX)
+	VPSRLD       $0x04, Z3, Z4
+	VPANDD       Z0, Z4, Z4
+	VPSRLD       $0x04, Z2, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z4
+	VCVTDQ2PS    Z4, Z4
+	VBROADCASTSS 52(SP), Z5
+	VBROADCASTSS 116(SP), Z6
+	VFMADD213PS  Z6, Z5, Z4
+	VMOVAPS      Z4, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12320(AX)
+	VPSRLD       $0x06, Z3, Z3
+	VPANDD       Z0, Z3, Z3
+	VPSRLD       $0x05, Z2, Z2
+	VPTERNLOGD   $0xf8, Z1, Z2, Z3
+	VCVTDQ2PS    Z3, Z3
+	VBROADCASTSS 60(SP), Z2
+	VBROADCASTSS 124(SP), Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VMOVAPS      Z3, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14368(AX)
+	ADDQ         $+110, CX
+	ADDQ         $+16384, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenQ4KBF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, F16C, MMX+
+TEXT ·widenQ4KBF16(SB), NOSPLIT, $64-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0000000f<>+0(SB), Z0
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	PREFETCHT0   2112(CX)
+	PREFETCHT0   2176(CX)
+	VPBROADCASTW (CX), X1
+	VCVTPH2PS    X1, Y1
+	VPBROADCASTW 2(CX), X2
+	VCVTPH2PS    X2, Y2
+	MOVL         12(CX), BX
+	MOVL         4(CX), SI
+	MOVL         SI, DI
+	SHRL         $0x06, DI
+	ANDL         $0x03030303, DI
+	SHLL         $0x04, DI
+	MOVL         BX, R8
+	ANDL         $0x0f0f0f0f, R8
+	ORL          R8, DI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, DI
+	ORQ          SI, DI
+	VMOVQ        DI, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VMOVUPS      Y3, (SP)
+	MOVL         8(CX), SI
+	MOVL         SI, DI
+	SHRL         $0x06, DI
+	ANDL         $0x03030303, DI
+	SHLL         $0x04, DI
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	ORL          BX, DI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, DI
+	ORQ          SI, DI
+	VMOVQ        DI, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VXORPS       c80000000<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, 32(SP)
+	VBROADCASTSS (SP), Z1
+	VBROADCASTSS 32(SP), Z2
+	VBROADCASTSS 4(SP), Z3
+	VBROADCASTSS 36(SP), Z4
+	VPMOVZXBD    16(CX), Z6
+	VPSRLD       $0x04, Z6, Z5
+	VPANDD       Z0, Z6, Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD213PS  Z2, Z1, Z6
+	VMOVAPS      Z6, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VCVTDQ2PS    Z5, Z5
+	VFMADD213PS  Z4, Z3, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2048(AX)
+	VPMOVZXBD    32(CX), Z6
+	VPSRLD       $0x04, Z6, Z5
+	VPANDD       Z0, Z6, Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD213PS  Z2, Z1, Z6
+	VMOVAPS      Z6, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	VCVTDQ2PS    Z5, Z5
+	VFMADD213PS  Z4, Z3, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2080(AX)
+	VBROADCASTSS 8(SP), Z1
+	VBROADCASTSS 40(SP), Z2
+	VBROADCASTSS 12(SP), Z3
+	VBROADCASTSS 44(SP), Z4
+	VPMOVZXBD    48(CX), Z6
+	VPSRLD       $0x04, Z6, Z5
+	VPANDD       Z0, Z6, Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD213PS  Z2, Z1, Z6
+	VMOVAPS      Z6, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4096(AX)
+	VCVTDQ2PS    Z5, Z5
+	VFMADD213PS  Z4, Z3, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6144(AX)
+	VPMOVZXBD    64(CX), Z6
+	VPSRLD       $0x04, Z6, Z5
+	VPANDD       Z0, Z6, Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD213PS  Z2, Z1, Z6
+	VMOVAPS      Z6, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4128(AX)
+	VCVTDQ2PS    Z5, Z5
+	VFMADD213PS  Z4, Z3, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6176(AX)
+	VBROADCASTSS 16(SP), Z1
+	VBROADCASTSS 48(SP), Z2
+	VBROADCASTSS 20(SP), Z3
+	VBROADCASTSS 52(SP), Z4
+	VPMOVZXBD    80(CX), Z6
+	VPSRLD       $0x04, Z6, Z5
+	VPANDD       Z0, Z6, Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD213PS  Z2, Z1, Z6
+	VMOVAPS      Z6, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8192(AX)
+	VCVTDQ2PS    Z5, Z5
+	VFMADD213PS  Z4, Z3, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10240(AX)
+	VPMOVZXBD    96(CX), Z6
+	VPSRLD       $0x04, Z6, Z5
+	VPANDD       Z0, Z6, Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD213PS  Z2, Z1, Z6
+	VMOVAPS      Z6, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8224(AX)
+	VCVTDQ2PS    Z5, Z5
+	VFMADD213PS  Z4, Z3, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10272(AX)
+	VBROADCASTSS 24(SP), Z1
+	VBROADCASTSS 56(SP), Z2
+	VBROADCASTSS 28(SP), Z3
+	VBROADCASTSS 60(SP), Z4
+	VPMOVZXBD    112(CX), Z6
+	VPSRLD       $0x04, Z6, Z5
+	VPANDD       Z0, Z6, Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD213PS  Z2, Z1, Z6
+	VMOVAPS      Z6, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12288(AX)
+	VCVTDQ2PS    Z5, Z5
+	VFMADD213PS  Z4, Z3, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14336(AX)
+	VPMOVZXBD    128(CX), Z6
+	VPSRLD       $0x04, Z6, Z5
+	VPANDD       Z0, Z6, Z6
+	VCVTDQ2PS    Z6, Z6
+	VFMADD213PS  Z2, Z1, Z6
+	VMOVAPS      Z6, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12320(AX)
+	VCVTDQ2PS    Z5, Z5
+	VFMADD213PS  Z4, Z3, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14368(AX)
+	ADDQ         $+144, CX
+	ADDQ         $+16384, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenQ5KBF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, F16C, MMX+
+TEXT ·widenQ5KBF16(SB), NOSPLIT, $64-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0000000f<>+0(SB), Z0
+	VMOVUPS c00000010<>+0(SB), Z1
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	PREFETCHT0   2112(CX)
+	PREFETCHT0   2176(CX)
+	VPBROADCASTW (CX), X2
+	VCVTPH2PS    X2, Y2
+	VPBROADCASTW 2(CX), X3
+	VCVTPH2PS    X3, Y3
+	MOVL         12(CX), BX
+	MOVL         4(CX), SI
+	MOVL         SI, DI
+	SHRL         $0x06, DI
+	ANDL         $0x03030303, DI
+	SHLL         $0x04, DI
+	MOVL         BX, R8
+	ANDL         $0x0f0f0f0f, R8
+	ORL          R8, DI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, DI
+	ORQ          SI, DI
+	VMOVQ        DI, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, (SP)
+	MOVL         8(CX), SI
+	MOVL         SI, DI
+	SHRL         $0x06, DI
+	ANDL         $0x03030303, DI
+	SHLL         $0x04, DI
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	ORL          BX, DI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, DI
+	ORQ          SI, DI
+	VMOVQ        DI, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VXORPS       c80000000<>+0(SB), Y2, Y2
+	VMOVUPS      Y2, 32(SP)
+	VPMOVZXBD    16(CX), Z2
+	VPMOVZXBD    32(CX), Z3
+	VBROADCASTSS (SP), Z4
+	VBROADCASTSS 32(SP), Z5
+	VBROADCASTSS 4(SP), Z6
+	VBROADCASTSS 36(SP), Z7
+	VPMOVZXBD    48(CX), Z9
+	VPSRLD       $0x04, Z9, Z8
+	VPANDD       Z0, Z9, Z9
+	VPSLLD       $0x04, Z2, Z10
+	VPTERNLOGD   $0xf8, Z1, Z10, Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD213PS  Z5, Z4, Z9
+	VMOVAPS      Z9, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VPSLLD       $0x03, Z2, Z9
+	VPTERNLOGD   $0xf8, Z1, Z9, Z8
+	VCVTDQ2PS    Z8, Z8
+	VFMADD213PS  Z7, Z6, Z8
+	VMOVAPS      Z8, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2048(AX)
+	VPMOVZXBD    64(CX), Z9
+	VPSRLD       $0x04, Z9, Z8
+	VPANDD       Z0, Z9, Z9
+	VPSLLD       $0x04, Z3, Z10
+	VPTERNLOGD   $0xf8, Z1, Z10, Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD213PS  Z5, Z4, Z9
+	VMOVAPS      Z9, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	VPSLLD       $0x03, Z3, Z4
+	VPTERNLOGD   $0xf8, Z1, Z4, Z8
+	VCVTDQ2PS    Z8, Z8
+	VFMADD213PS  Z7, Z6, Z8
+	VMOVAPS      Z8, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2080(AX)
+	VBROADCASTSS 8(SP), Z4
+	VBROADCASTSS 40(SP), Z5
+	VBROADCASTSS 12(SP), Z6
+	VBROADCASTSS 44(SP), Z7
+	VPMOVZXBD    80(CX), Z9
+	VPSRLD       $0x04, Z9, Z8
+	VPANDD       Z0, Z9, Z9
+	VPSLLD       $0x02, Z2, Z10
+	VPTERNLOGD   $0xf8, Z1, Z10, Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD213PS  Z5, Z4, Z9
+	VMOVAPS      Z9, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4096(AX)
+	VPSLLD       $0x01, Z2, Z9
+	VPTERNLOGD   $0xf8, Z1, Z9, Z8
+	VCVTDQ2PS    Z8, Z8
+	VFMADD213PS  Z7, Z6, Z8
+	VMOVAPS      Z8, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6144(AX)
+	VPMOVZXBD    96(CX), Z9
+	VPSRLD       $0x04, Z9, Z8
+	VPANDD       Z0, Z9, Z9
+	VPSLLD       $0x02, Z3, Z10
+	VPTERNLOGD   $0xf8, Z1, Z10, Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD213PS  Z5, Z4, Z9
+	VMOVAPS      Z9, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4128(AX)
+	VPSLLD       $0x01, Z3, Z4
+	VPTERNLOGD   $0xf8, Z1, Z4, Z8
+	VCVTDQ2PS    Z8, Z8
+	VFMADD213PS  Z7, Z6, Z8
+	VMOVAPS      Z8, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6176(AX)
+	VBROADCASTSS 16(SP), Z4
+	VBROADCASTSS 48(SP), Z5
+	VBROADCASTSS 20(SP), Z6
+	VBROADCASTSS 52(SP), Z7
+	VPMOVZXBD    112(CX), Z9
+	VPSRLD       $0x04, Z9, Z8
+	VPANDD       Z0, Z9, Z9
+	VMOVAPS      Z2, Z10
+	VPTERNLOGD   $0xf8, Z1, Z10, Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD213PS  Z5, Z4, Z9
+	VMOVAPS      Z9, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8192(AX)
+	VPSRLD       $0x01, Z2, Z9
+	VPTERNLOGD   $0xf8, Z1, Z9, Z8
+	VCVTDQ2PS    Z8, Z8
+	VFMADD213PS  Z7, Z6, Z8
+	VMOVAPS      Z8, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10240(AX)
+	VPMOVZXBD    128(CX), Z9
+	VPSRLD       $0x04, Z9, Z8
+	VPANDD       Z0, Z9, Z9
+	VMOVAPS      Z3, Z10
+	VPTERNLOGD   $0xf8, Z1, Z10, Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD213PS  Z5, Z4, Z9
+	VMOVAPS      Z9, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8224(AX)
+	VPSRLD       $0x01, Z3, Z4
+	VPTERNLOGD   $0xf8, Z1, Z4, Z8
+	VCVTDQ2PS    Z8, Z8
+	VFMADD213PS  Z7, Z6, Z8
+	VMOVAPS      Z8, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10272(AX)
+	VBROADCASTSS 24(SP), Z4
+	VBROADCASTSS 56(SP), Z5
+	VBROADCASTSS 28(SP), Z6
+	VBROADCASTSS 60(SP), Z7
+	VPMOVZXBD    144(CX), Z9
+	VPSRLD       $0x04, Z9, Z8
+	VPANDD       Z0, Z9, Z9
+	VPSRLD       $0x02, Z2, Z10
+	VPTERNLOGD   $0xf8, Z1, Z10, Z9
+	VCVTDQ2PS    Z9, Z9
+	VFMADD213PS  Z5, Z4, Z9
+	VMOVAPS      Z9, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12288(AX)
+	VPSRLD       $0x03, Z2, Z2
+	VPTERNLOGD   $0xf8, Z1, Z2, Z8
+	VCVTDQ2PS    Z8, Z8
+	VFMADD213PS  Z7, Z6, Z8
+	VMOVAPS      Z8, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14336(AX)
+	VPMOVZXBD    160(CX), Z8
+	VPSRLD       $0x04, Z8, Z2
+	VPANDD       Z0, Z8, Z8
+	VPSRLD       $0x02, Z3, Z9
+	VPTERNLOGD   $0xf8, Z1, Z9, Z8
+	VCVTDQ2PS    Z8, Z8
+	VFMADD213PS  Z5, Z4, Z8
+	VMOVAPS      Z8, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12320(AX)
+	VPSRLD       $0x03, Z3, Z3
+	VPTERNLOGD   $0xf8, Z1, Z3, Z2
+	VCVTDQ2PS    Z2, Z2
+	VFMADD213PS  Z7, Z6, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14368(AX)
+	ADDQ         $+176, CX
+	ADDQ         $+16384, AX
+	DECQ         DX
+	JNZ          loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenQ6KBF16(dst *float32, src *byte, blocks int)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·widenQ6KBF16(SB), NOSPLIT, $128-24
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    blocks+16(FP), DX
+	VMOVUPS c0000000f<>+0(SB), Z0
+	VMOVUPS c00000030<>+0(SB), Z1
+	TESTQ   DX, DX
+	JZ      done
+
+loop:
+	PREFETCHT0   2048(CX)
+	PREFETCHT0   2112(CX)
+	PREFETCHT0   2176(CX)
+	PREFETCHT0   2240(CX)
+	VPBROADCASTW 208(CX), Y2
+	VCVTPH2PS    Y2, Z2
+	VPMOVSXBD    192(CX), Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVUPS      Z3, (SP)
+	VMULPS       cc2000000<>+0(SB), Z3, Z2
+	VMOVUPS      Z2, 64(SP)
+	VPMOVZXBD    (CX), Z2
+	VPMOVZXBD    32(CX), Z3
+	VPMOVZXBD    128(CX), Z4
+	VPANDD       Z0, Z2, Z5
+	VPSLLD       $0x04, Z4, Z6
+	VPTERNLOGD   $0xf8, Z1, Z6, Z5
+	VCVTDQ2PS    Z5, Z5
+	VBROADCASTSS (SP), Z6
+	VBROADCASTSS 64(SP), Z7
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VPANDD       Z0, Z3, Z5
+	VPSLLD       $0x02, Z4, Z6
+	VPTERNLOGD   $0xf8, Z1, Z6, Z5
+	VCVTDQ2PS    Z5, Z5
+	VBROADCASTSS 8(SP), Z6
+	VBROADCASTSS 72(SP), Z7
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2048(AX)
+	VPSRLD       $0x04, Z2, Z2
+	VMOVAPS      Z4, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 16(SP), Z5
+	VBROADCASTSS 80(SP), Z6
+	VFMADD213PS  Z6, Z5, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4096(AX)
+	VPSRLD       $0x04, Z3, Z2
+	VPSRLD       $0x02, Z4, Z3
+	VPTERNLOGD   $0xf8, Z1, Z3, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 24(SP), Z3
+	VBROADCASTSS 88(SP), Z4
+	VFMADD213PS  Z4, Z3, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6144(AX)
+	VPMOVZXBD    16(CX), Z2
+	VPMOVZXBD    48(CX), Z3
+	VPMOVZXBD    144(CX), Z4
+	VPANDD       Z0, Z2, Z5
+	VPSLLD       $0x04, Z4, Z6
+	VPTERNLOGD   $0xf8, Z1, Z6, Z5
+	VCVTDQ2PS    Z5, Z5
+	VBROADCASTSS 4(SP), Z6
+	VBROADCASTSS 68(SP), Z7
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	VPANDD       Z0, Z3, Z5
+	VPSLLD       $0x02, Z4, Z6
+	VPTERNLOGD   $0xf8, Z1, Z6, Z5
+	VCVTDQ2PS    Z5, Z5
+	VBROADCASTSS 12(SP), Z6
+	VBROADCASTSS 76(SP), Z7
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2080(AX)
+	VPSRLD       $0x04, Z2, Z2
+	VMOVAPS      Z4, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 20(SP), Z5
+	VBROADCASTSS 84(SP), Z6
+	VFMADD213PS  Z6, Z5, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 4128(AX)
+	VPSRLD       $0x04, Z3, Z2
+	VPSRLD       $0x02, Z4, Z3
+	VPTERNLOGD   $0xf8, Z1, Z3, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 28(SP), Z3
+	VBROADCASTSS 92(SP), Z4
+	VFMADD213PS  Z4, Z3, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 6176(AX)
+	VPMOVZXBD    64(CX), Z2
+	VPMOVZXBD    96(CX), Z3
+	VPMOVZXBD    160(CX), Z4
+	VPANDD       Z0, Z2, Z5
+	VPSLLD       $0x04, Z4, Z6
+	VPTERNLOGD   $0xf8, Z1, Z6, Z5
+	VCVTDQ2PS    Z5, Z5
+	VBROADCASTSS 32(SP), Z6
+	VBROADCASTSS 96(SP), Z7
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8192(AX)
+	VPANDD       Z0, Z3, Z5
+	VPSLLD       $0x02, Z4, Z6
+	VPTERNLOGD   $0xf8, Z1, Z6, Z5
+	VCVTDQ2PS    Z5, Z5
+	VBROADCASTSS 40(SP), Z6
+	VBROADCASTSS 104(SP), Z7
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10240(AX)
+	VPSRLD       $0x04, Z2, Z2
+	VMOVAPS      Z4, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 48(SP), Z5
+	VBROADCASTSS 112(SP), Z6
+	VFMADD213PS  Z6, Z5, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12288(AX)
+	VPSRLD       $0x04, Z3, Z2
+	VPSRLD       $0x02, Z4, Z3
+	VPTERNLOGD   $0xf8, Z1, Z3, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 56(SP), Z3
+	VBROADCASTSS 120(SP), Z4
+	VFMADD213PS  Z4, Z3, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14336(AX)
+	VPMOVZXBD    80(CX), Z2
+	VPMOVZXBD    112(CX), Z3
+	VPMOVZXBD    176(CX), Z4
+	VPANDD       Z0, Z2, Z5
+	VPSLLD       $0x04, Z4, Z6
+	VPTERNLOGD   $0xf8, Z1, Z6, Z5
+	VCVTDQ2PS    Z5, Z5
+	VBROADCASTSS 36(SP), Z6
+	VBROADCASTSS 100(SP), Z7
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 8224(AX)
+	VPANDD       Z0, Z3, Z5
+	VPSLLD       $0x02, Z4, Z6
+	VPTERNLOGD   $0xf8, Z1, Z6, Z5
+	VCVTDQ2PS    Z5, Z5
+	VBROADCASTSS 44(SP), Z6
+	VBROADCASTSS 108(SP), Z7
+	VFMADD213PS  Z7, Z6, Z5
+	VMOVAPS      Z5, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 10272(AX)
+	VPSRLD       $0x04, Z2, Z2
+	VMOVAPS      Z4, Z5
+	VPTERNLOGD   $0xf8, Z1, Z5, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 52(SP), Z5
+	VBROADCASTSS 116(SP), Z6
+	VFMADD213PS  Z6, Z5, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 12320(AX)
+	VPSRLD       $0x04, Z3, Z2
+	VPSRLD       $0x02, Z4, Z3
+	VPTERNLOGD   $0xf8, Z1, Z3, Z2
+	VCVTDQ2PS    Z2, Z2
+	VBROADCASTSS 60(SP), Z3
+	VBROADCASTSS 124(SP), Z4
+	VFMADD213PS  Z4, Z3, Z2
+	VMOVAPS      Z2, Z31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 14368(AX)
+	ADDQ         $+210, CX
+	ADDQ         $+16384, AX
+	DECQ         DX
+	JNZ          loop
 
 done:
 	VZEROUPPER

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"unsafe"
+
+	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
 // Kernel multiplies packed panels. A panel of A holds MR rows, transposed: a[k·MR+i]. A panel of B holds NR rows of the
@@ -32,7 +34,12 @@ type Kernel struct {
 	packRows       func(dst *float32, src *byte, offs *int, groups int)
 	packPairs      func(dst *float32, pitch int, src *byte, stride, groups int)
 	prefetch       func(at uintptr, lines int)
+	// packBlocks has the formats of PackBlocks.
+	packBlocks map[tensor.DType]widenFunc
 }
+
+// widenFunc converts blocks of a format.
+type widenFunc func(dst *float32, src *byte, blocks int)
 
 // Values returns the number of values of a word.
 func (k *Kernel) Values() int {
@@ -132,7 +139,7 @@ func (k *Kernel) PackRows(dst []float32, src unsafe.Pointer, offs []int, groups 
 	k.packRows(&dst[0], (*byte)(src), &offs[0], groups)
 }
 
-// PackPairs packs a panel of B for a kernel with Tiles. The rows are stride bytes apart, with any alignment, and have
+// PackPairs packs a panel of B for a kernel of AVX-512 that has NR = 32. The rows are stride bytes apart, with any alignment, and have
 // groups·2·TileWords bfloat16 values each.
 func (k *Kernel) PackPairs(dst []float32, src unsafe.Pointer, stride, groups int) {
 	if groups == 0 {
@@ -141,6 +148,54 @@ func (k *Kernel) PackPairs(dst []float32, src unsafe.Pointer, stride, groups int
 	_ = dst[groups*TileWords*k.NR-1]
 	for half := range 2 {
 		k.packPairs(&dst[16*half], 4*k.NR, (*byte)(unsafe.Add(src, 16*half*stride)), stride, groups)
+	}
+}
+
+// PackBlocksScratch is the length of the scratch memory of PackBlocks. It holds 256 values of each row, which all blocks
+// divide and which stay in the first-level cache.
+const PackBlocksScratch = 256 / 2 * panelRows
+
+// panelRows is the number of rows of a panel of weights, and groupWords the size of a group of words of all of them.
+const (
+	panelRows  = 32
+	groupWords = TileWords * panelRows
+)
+
+// CanPackBlocks reports whether PackBlocks packs a format.
+func (k *Kernel) CanPackBlocks(dtype tensor.DType) bool { return k.packBlocks[dtype] != nil }
+
+// PackBlocks packs a panel of weights in a format with blocks for a kernel with Pairs, and rounds them to bfloat16 (ties
+// to even) in the same pass: a panel of A with Tiles, else one of B. The panel has 32 rows, which are stride bytes
+// apart, with any alignment. Each has the number of values, a multiple of 32 and of the format's blocks. scratch is used
+// without Tiles.
+func (k *Kernel) PackBlocks(
+	dst []float32, dtype tensor.DType, src unsafe.Pointer, stride, values int, scratch []float32,
+) {
+	if values == 0 {
+		return
+	}
+	_ = dst[values/2*panelRows-1]
+	widen, unit := k.packBlocks[dtype], dtype.BlockValues()
+	rows := func(dst []float32, src unsafe.Pointer, values int) {
+		for r := range panelRows {
+			widen(&dst[r*TileWords], (*byte)(unsafe.Add(src, r*stride)), values/unit)
+		}
+	}
+	if k.Tiles {
+		rows(dst, src, values)
+		return
+	}
+	scratch = scratch[:PackBlocksScratch]
+	for values > 0 {
+		words := min(values/2*panelRows, PackBlocksScratch)
+		n := 2 * words / panelRows
+		rows(scratch, src, n)
+		for at := 0; at < words; at += groupWords {
+			k.PackPairs(dst[at:], unsafe.Pointer(&scratch[at]), 4*TileWords, 1)
+		}
+		if values -= n; values > 0 {
+			dst, src = dst[words:], unsafe.Add(src, dtype.Bytes(n))
+		}
 	}
 }
 

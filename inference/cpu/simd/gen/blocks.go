@@ -8,22 +8,26 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// blocks writes the functions that convert quantised weights to float32. The layouts are described in package tensor.
+// blocks writes the functions that convert quantised weights to float32 or bfloat16. The layouts are described in
+// package tensor.
 func blocks() {
-	for _, l := range []*lanes{{n: 8}, {n: 16}} {
+	for _, l := range []*lanes{{n: 8}, {n: 16}, {n: 16, bf16: true}} {
 		l.widenQ8_0()
 		l.widenQ4("Q4_0", 18, 2, 0, false)
 		l.widenQ4("Q4_1", 20, 4, 0, true)
 		l.widenQ4("Q5_0", 22, 6, 2, false)
 		l.widenQ4("Q5_1", 24, 8, 4, true)
 		l.widenTable("IQ4_NL")
-		l.widenTable("MXFP4")
 		l.widenIQ4XS()
 		l.widenQ2K()
 		l.widenQ3K()
 		l.widenQ4K("Q4K", false)
 		l.widenQ4K("Q5K", true)
 		l.widenQ6K()
+		if l.bf16 {
+			continue
+		}
+		l.widenTable("MXFP4") // may give denormals, which the conversion to bfloat16 would flush to zero
 		l.widenNVFP4("NVFP4", false)
 		l.widenNVFP4("NVFP4Low", true)
 		l.scaleI8()
@@ -42,7 +46,12 @@ func blocks() {
 // block of values values and size bytes at src, and may use registers that setup has filled.
 func (l *lanes) blockLoop(format string, values, size int, setup func(), body func(dst, src reg.Register)) {
 	TEXT("widen"+format+l.suffix(), NOSPLIT, "func(dst *float32, src *byte, blocks int)")
-	doc(fmt.Sprintf("widen%s%s converts blocks of %s to float32.", format, l.suffix(), format))
+	what := "to float32."
+	if l.bf16 {
+		what = "to bfloat16, ties to even. Groups of 32 values are 2048\nbytes apart, as in a panel of a kernel with Tiles. " +
+			"It needs AVX512-BF16."
+	}
+	doc(fmt.Sprintf("widen%s%s converts blocks of %s %s", format, l.suffix(), format, what))
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	src := Load(Param("src"), GP64())
@@ -56,12 +65,35 @@ func (l *lanes) blockLoop(format string, values, size int, setup func(), body fu
 	}
 	body(dst, src)
 	ADDQ(operand.I32(size), src)
-	ADDQ(operand.I32(4*values), dst)
+	if l.bf16 {
+		ADDQ(operand.I32(groupBytes*values/groupValues), dst)
+	} else {
+		ADDQ(operand.I32(4*values), dst)
+	}
 	DECQ(n)
 	JNZ(operand.LabelRef("loop"))
 	Label("done")
 	VZEROUPPER()
 	RET()
+}
+
+// groupValues is the number of bfloat16 values of a row that lie together in a panel of a kernel with Tiles, and
+// groupBytes the distance of two such groups.
+const (
+	groupValues = 32
+	groupBytes  = 32 * 64
+)
+
+// store writes the storing of values i to i+l.n of a block whose result is at dst. With bf16 x is not denormal.
+func (l *lanes) store(x reg.VecVirtual, dst reg.Register, i int) {
+	if !l.bf16 {
+		VMOVUPS(x, at(dst, 4*i))
+		return
+	}
+	// The bytes of the conversion name registers, which therefore must be known here.
+	VMOVAPS(x, reg.Z31)
+	vcvtneps2bf16(reg.Z31, reg.Y31)
+	VMOVUPS(reg.Y31, at(dst, groupBytes*(i/groupValues)+2*(i%groupValues)))
 }
 
 // prefetchFar is how far ahead of a block its successors are prefetched. The processor's own prefetching stops at the
@@ -117,7 +149,7 @@ func (l *lanes) widenQ8_0() {
 			VPMOVSXBD(at(src, 2+i), x)
 			VCVTDQ2PS(x, x)
 			VMULPS(d, x, x)
-			VMOVUPS(x, at(dst, 4*i))
+			l.store(x, dst, i)
 		}
 	})
 }
@@ -167,7 +199,7 @@ func (l *lanes) widenQ4(format string, size, low, high int, least bool) {
 				}
 				VCVTDQ2PS(v, v)
 				VFMADD213PS(m, d, v)
-				VMOVUPS(v, at(dst, 64*half+4*i))
+				l.store(v, dst, 16*half+i)
 			}
 		}
 	})
@@ -206,8 +238,8 @@ func iq4() operand.Mem  { return bytesTable("iq4", 0xf6eaddcfbfad9881, 0x7159453
 func e2m1() operand.Mem { return bytesTable("e2m1Twice", 0x0c08060403020100, 0xf4f8fafcfdfeff00) }
 
 // nibbles converts the 16 bytes at m by a table of signed bytes, and stores the values of the lower halves times scale
-// at dst and those of the upper halves behind them.
-func (l *lanes) nibbles(m, dst operand.Mem, table, mask, scale reg.VecVirtual) {
+// from value first of dst on and those of the upper halves behind them.
+func (l *lanes) nibbles(m operand.Mem, dst reg.Register, first int, table, mask, scale reg.VecVirtual) {
 	low, high := XMM(), XMM()
 	VMOVDQU(m, low)
 	VPSRLW(operand.U8(4), low, high)
@@ -223,7 +255,7 @@ func (l *lanes) nibbles(m, dst operand.Mem, table, mask, scale reg.VecVirtual) {
 			}
 			VCVTDQ2PS(x, x)
 			VMULPS(scale, x, x)
-			VMOVUPS(x, dst.Offset(64*half+4*i))
+			l.store(x, dst, first+16*half+i)
 		}
 	}
 }
@@ -264,7 +296,7 @@ func (l *lanes) widenTable(format string) {
 		} else {
 			d = l.half(at(src, 0))
 		}
-		l.nibbles(at(src, first), at(dst, 0), values, mask, d)
+		l.nibbles(at(src, first), dst, 0, values, mask, d)
 	})
 }
 
@@ -296,7 +328,7 @@ func (l *lanes) widenIQ4XS() {
 			VPBROADCASTD(scale.AsX(), scale)
 			VCVTDQ2PS(scale, scale)
 			VMULPS(d, scale, scale)
-			l.nibbles(at(src, 8+16*i), at(dst, 128*i), values, mask, scale)
+			l.nibbles(at(src, 8+16*i), dst, 32*i, values, mask, scale)
 		}
 	})
 }

@@ -195,6 +195,10 @@ func chain(name string, acc, ab []reg.Register, madd func(acc, a, b reg.Register
 // EVEX.512.F3.0F38.W0 52 /r (Intel SDM, volume 2).
 func vdpbf16ps(acc, a, b reg.Register) { evex(ppF3, 0x52, acc, a, b) }
 
+// vcvtneps2bf16 writes VCVTNEPS2BF16 dst, a for a register zmm and one of ymm, which the Go assembler does not know:
+// EVEX.512.F3.0F38.W0 72 /r (Intel SDM, volume 2). It reads denormals as zero.
+func vcvtneps2bf16(a, dst reg.Register) { evex(ppF3, 0x72, dst, reg.Z0, a) }
+
 // evex writes an instruction of three zmm registers in map 0F38 with W = 0. The R, X, B and V' bits are stored
 // inverted.
 func evex(pp, opcode uint8, acc, a, b reg.Register) {

@@ -85,7 +85,7 @@ func (l *lanes) widenQ4K(format string, fifth bool) {
 					}
 					VCVTDQ2PS(v, v)
 					VFMADD213PS(least[half], scale[half], v)
-					VMOVUPS(v, at(dst, 256*i+128*half+4*c))
+					l.store(v, dst, 64*i+32*half+c)
 				}
 			}
 		}
@@ -139,7 +139,7 @@ func (l *lanes) widenQ2K() {
 					VBROADCASTSS(scratch.Offset(4*i), scale)
 					VBROADCASTSS(scratch.Offset(64+4*i), least)
 					VFMADD213PS(least, scale, v)
-					VMOVUPS(v, at(dst, 512*half+128*part+4*c))
+					l.store(v, dst, 128*half+32*part+c)
 				}
 			}
 		}
@@ -216,7 +216,7 @@ func (l *lanes) widenQ3K() {
 					VBROADCASTSS(scratch.Offset(4*i), scale)
 					VBROADCASTSS(scratch.Offset(64+4*i), least)
 					VFMADD213PS(least, scale, v) // scale·(q − 4), which has few bits, in one rounding
-					VMOVUPS(v, at(dst, 512*half+128*part+4*c))
+					l.store(v, dst, 128*half+32*part+c)
 				}
 			}
 		}
@@ -262,7 +262,7 @@ func (l *lanes) widenQ6K() {
 					VBROADCASTSS(scratch.Offset(4*i), scale)
 					VBROADCASTSS(scratch.Offset(64+4*i), least)
 					VFMADD213PS(least, scale, v) // scale·(q − 32), which has few bits, in one rounding
-					VMOVUPS(v, at(dst, 512*half+128*part+4*c))
+					l.store(v, dst, 128*half+32*part+c)
 				}
 			}
 		}

@@ -171,8 +171,11 @@ var expQ = [5]float32{
 	0.4999999343207783, 0.16666520398686446, 0.04166839079422825, 0.00836874514200802, 0.0013814539647636456,
 }
 
-// lanes writes code for vectors of n float32.
-type lanes struct{ n int }
+// lanes writes code for vectors of n float32. With bf16 the results are stored as bfloat16.
+type lanes struct {
+	n    int
+	bf16 bool
+}
 
 func (l *lanes) vec() reg.VecVirtual {
 	if l.n == 16 {
@@ -182,6 +185,9 @@ func (l *lanes) vec() reg.VecVirtual {
 }
 
 func (l *lanes) suffix() string {
+	if l.bf16 {
+		return "BF16"
+	}
 	if l.n == 16 {
 		return "AVX512"
 	}
