@@ -16,6 +16,7 @@ type (
 		dtype tensor.DType
 		key   string
 	}
+	list struct{ values []any }
 	view struct {
 		storage
 		offset, elements int // in values
@@ -38,19 +39,20 @@ type machine struct {
 	memo  map[uint32]any
 }
 
-// run returns the value that a pickle makes.
-func run(text []byte) (any, error) {
+// run returns the value that a pickle makes, and what follows the pickle.
+func run(text []byte) (value any, rest []byte, err error) {
 	m := &machine{in: text, memo: map[uint32]any{}}
 	for {
 		code, err := m.take(1)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if code[0] == '.' {
-			return m.pop()
+			value, err := m.pop()
+			return value, m.in, err
 		}
 		if err := m.step(code[0]); err != nil {
-			return nil, fmt.Errorf("byte %d: %w", len(text)-len(m.in)-1, err)
+			return nil, nil, fmt.Errorf("byte %d: %w", len(text)-len(m.in)-1, err)
 		}
 	}
 }
@@ -175,6 +177,11 @@ func (m *machine) step(code byte) error {
 	case '}': // EMPTY_DICT
 		m.push(&dict{})
 		return nil
+	case ']': // EMPTY_LIST
+		m.push(&list{})
+		return nil
+	case 'a', 'e': // APPEND, APPENDS
+		return m.appendItems(code == 'a')
 	case 'Q': // BINPERSID
 		id, err := m.pop()
 		if err != nil {
@@ -240,6 +247,27 @@ func (m *machine) setItems(one bool) (err error) {
 			d.items = append(d.items, item{key, list[i+1]})
 		}
 	}
+	return nil
+}
+
+func (m *machine) appendItems(one bool) (err error) {
+	var values []any
+	if one {
+		values, err = m.popN(1)
+	} else {
+		values, err = m.popMark()
+	}
+	if err != nil {
+		return err
+	}
+	if len(m.stack) == 0 {
+		return errors.New("appends where there is no list")
+	}
+	l, ok := m.stack[len(m.stack)-1].(*list)
+	if !ok {
+		return errors.New("appends to what is no list")
+	}
+	l.values = append(l.values, values...)
 	return nil
 }
 

@@ -1,5 +1,6 @@
-// Package pth reads the tensors of small files as torch.save writes them: a zip archive with a pickle and the storages.
-// It runs nothing of a file: the pickle's machine here knows dictionaries and tensors, and no other function.
+// Package pth reads the tensors of small files as torch.save writes them: a zip archive with a pickle and the storages,
+// or, before torch 1.6, pickles with the storages behind them. It runs nothing of a file: the pickle's machine here
+// knows dictionaries, lists and tensors, and no other function.
 package pth
 
 import (
@@ -36,12 +37,12 @@ func Read(ctx context.Context, name string, maxBytes int) (map[string]tensor.Ten
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() { // opening a pipe would block
 		return nil, fmt.Errorf("pth: %s: is not a regular file", name)
 	}
-	archive, err := zip.OpenReader(name)
+	file, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("pth: %s: is no zip archive, as torch.save writes it since 1.6: %w", name, err)
+		return nil, fmt.Errorf("pth: %w", err)
 	}
-	defer archive.Close()
-	all, err := read(ctx, &archive.Reader, maxBytes)
+	defer file.Close()
+	all, err := readFile(ctx, file, maxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("pth: %s: %w", name, err)
 	}
@@ -50,6 +51,31 @@ func Read(ctx context.Context, name string, maxBytes int) (map[string]tensor.Ten
 		all[key] = t
 	}
 	return all, nil
+}
+
+// readFile reads a file of either kind.
+func readFile(ctx context.Context, file *os.File, maxBytes int) (map[string]tensor.Tensor, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	head := make([]byte, len(legacyMagic))
+	if n, _ := file.ReadAt(head, 0); string(head[:n]) == legacyMagic {
+		most := int64(maxBytes) + maxPickleBytes
+		if info.Size() > most {
+			return nil, fmt.Errorf("%d bytes, want at most %d MB", info.Size(), most>>20)
+		}
+		content, err := io.ReadAll(io.LimitReader(file, most))
+		if err != nil {
+			return nil, err
+		}
+		return readLegacy(ctx, content, maxBytes)
+	}
+	archive, err := zip.NewReader(file, info.Size())
+	if err != nil {
+		return nil, fmt.Errorf("is neither a zip archive, as torch.save writes it, nor its older form: %w", err)
+	}
+	return read(ctx, archive, maxBytes)
 }
 
 func read(ctx context.Context, archive *zip.Reader, maxBytes int) (map[string]tensor.Tensor, error) {
@@ -77,18 +103,37 @@ func read(ctx context.Context, archive *zip.Reader, maxBytes int) (map[string]te
 	if err != nil {
 		return nil, err
 	}
-	top, err := run(text)
+	top, _, err := run(text)
 	if err != nil {
 		return nil, fmt.Errorf("data.pkl: %w", err)
 	}
-	d, ok := top.(*dict)
-	if !ok {
-		return nil, errors.New("data.pkl: holds no dictionary of tensors")
-	}
-	views := map[string]view{}
-	if err := flatten(views, "", d, 0); err != nil {
+	views, err := viewsOf(top)
+	if err != nil {
 		return nil, fmt.Errorf("data.pkl: %w", err)
 	}
+	return cut(ctx, views, maxBytes, func(key string) ([]byte, error) {
+		f := files[root+"data/"+key]
+		if f == nil {
+			return nil, fmt.Errorf("%.100q is missing", "data/"+key)
+		}
+		return content(f, maxBytes)
+	})
+}
+
+// viewsOf returns the tensors of a dictionary, which a pickle has made.
+func viewsOf(top any) (map[string]view, error) {
+	d, ok := top.(*dict)
+	if !ok {
+		return nil, errors.New("holds no dictionary of tensors")
+	}
+	views := map[string]view{}
+	return views, flatten(views, "", d, 0)
+}
+
+// cut cuts the values of tensors out of the storages, which storage returns by their keys.
+func cut(
+	ctx context.Context, views map[string]view, maxBytes int, storage func(key string) ([]byte, error),
+) (map[string]tensor.Tensor, error) {
 	read := map[string][]byte{}
 	left := maxBytes
 	all := map[string]tensor.Tensor{}
@@ -103,12 +148,9 @@ func read(ctx context.Context, archive *zip.Reader, maxBytes int) (map[string]te
 		}
 		data, ok := read[v.key]
 		if !ok {
-			f := files[root+"data/"+v.key]
-			if f == nil {
-				return nil, fmt.Errorf("%.100q: its values, %.100q, are missing", name, "data/"+v.key)
-			}
-			if data, err = content(f, maxBytes); err != nil {
-				return nil, err
+			var err error
+			if data, err = storage(v.key); err != nil {
+				return nil, fmt.Errorf("%.100q: its values: %w", name, err)
 			}
 			read[v.key] = data
 		}
@@ -163,9 +205,13 @@ func flatten(views map[string]view, prefix string, d *dict, depth int) error {
 	return nil
 }
 
-// storageOf returns the format and the key of a storage from the parts of a persistent id.
+// storageOf returns the format and the key of a storage from the parts of a persistent id. The older form has a sixth
+// part, a view, which must be None.
 func storageOf(id any) (s storage, ok bool) {
 	parts, _ := id.([]any)
+	if len(parts) == 6 && parts[5] == nil {
+		parts = parts[:5]
+	}
 	if len(parts) != 5 || parts[0] != any("storage") {
 		return s, false
 	}

@@ -80,7 +80,7 @@ func TestReadRefuses(t *testing.T) {
 			`calls "os system", want plain tensors only: nothing of a file is run`},
 		{"no pickle", map[string]string{"x": ""}, "holds no data.pkl"},
 		{"cut", map[string]string{"data.pkl": pickled("w", float, rebuild, square, rows)[:90]}, "ends too early"},
-		{"no values", map[string]string{"data.pkl": pickled("w", float, rebuild, square, rows)}, `"data/0", are missing`},
+		{"no values", map[string]string{"data.pkl": pickled("w", float, rebuild, square, rows)}, `its values: "data/0" is missing`},
 		{"few values", map[string]string{"data.pkl": pickled("w", float, rebuild, square, rows), "data/0": values[:8]},
 			"of only 8 bytes"},
 		{"integers", map[string]string{"data.pkl": pickled("w", "torch\nLongStorage", rebuild, square, rows)},
@@ -99,7 +99,7 @@ func TestReadRefuses(t *testing.T) {
 		}
 	}
 	if _, err := Read(t.Context(), write(t, []byte("\x80\x02}.")), 1<<20); err == nil ||
-		!strings.Contains(err.Error(), "is no zip archive") {
+		!strings.Contains(err.Error(), "neither a zip archive") {
 		t.Errorf("a bare pickle: %v", err)
 	}
 }
@@ -125,6 +125,71 @@ func TestGoldenFile(t *testing.T) {
 		!bytes.Equal(got.Data, want.Data) {
 		t.Errorf("%d tensors, %v %v, %v; want 79 with the formula's values", len(all), got.DType, got.Shape, err)
 	}
+}
+
+// legacy returns a file in the older form with the dictionary of a pickle, one storage and its values.
+func legacy(pickle, keys, storages string) []byte {
+	return []byte(legacyMagic + "\x80\x02M\xe9\x03." + "\x80\x02}" + text("little_endian") + "\x88s." + pickle + keys +
+		storages)
+}
+
+var (
+	square   = pickled("w", float, rebuild, "K\x02K\x02\x86", "K\x02K\x01\x86")
+	oneKey   = "\x80\x02](" + text("0") + "e."
+	oneValue = "\x04\x00\x00\x00\x00\x00\x00\x00" + values
+)
+
+func TestReadLegacy(t *testing.T) {
+	six := strings.Replace(square, "tQK", "NtQK", 1) // with a view, which is None
+	for _, pickle := range []string{square, six} {
+		all, err := Read(t.Context(), write(t, legacy(pickle, oneKey, oneValue)), 1<<20)
+		if x := all["w"]; err != nil || len(all) != 1 || !slices.Equal(x.Float32s(), []float32{1, 1, 1, 1}) {
+			t.Errorf("%+v, %v", all, err)
+		}
+	}
+	for _, row := range []struct {
+		name, pickle, keys, storages, want string
+	}{
+		{"code", pickled("w", float, "os\nsystem", "K\x02K\x02\x86", "K\x02K\x01\x86"), oneKey, oneValue,
+			`calls "os system"`},
+		{"cut in the pickles", square[:40], "", "", "pickle 4: byte 38: ends too early"},
+		{"cut in the keys", square, oneKey[:5], "", "pickle 5: byte 4: ends too early"},
+		{"cut before the values", square, oneKey, oneValue[:5], "ends too early"},
+		{"cut in the values", square, oneKey, oneValue[:12], "a storage of 4 values: ends too early"},
+		{"a huge storage", square, oneKey, strings.Repeat("\xff", 16), "ends too early"},
+		{"no keys", square, "\x80\x02].", oneValue, `storage "0" is missing`},
+		{"other keys", square, "\x80\x02]" + text("1") + "a.", oneValue, "that no tensor uses"},
+		{"no list", square, "\x80\x02}.", oneValue, "holds no list of storages"},
+		{"few values", square, oneKey, "\x02\x00\x00\x00\x00\x00\x00\x00" + values, "of only 8 bytes"},
+	} {
+		path := write(t, legacy(row.pickle, row.keys, row.storages))
+		if _, err := Read(t.Context(), path, 1<<20); err == nil || !strings.Contains(err.Error(), row.want) ||
+			!strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want one line with %s and %s", row.name, err, path, row.want)
+		}
+	}
+	if _, err := Read(t.Context(), write(t, legacy(square, oneKey, oneValue)), 8); err == nil ||
+		!strings.Contains(err.Error(), "of values") {
+		t.Errorf("more than may be read: %v", err)
+	}
+}
+
+// FuzzLegacy checks that no file in the older form makes the reader panic or read without bounds.
+func FuzzLegacy(f *testing.F) {
+	whole := legacy(square, oneKey, oneValue)
+	f.Add(whole[len(legacyMagic):])
+	f.Add(whole[len(legacyMagic) : len(whole)-3])
+	f.Fuzz(func(t *testing.T, rest []byte) {
+		all, err := readLegacy(t.Context(), append([]byte(legacyMagic), rest...), 1<<16)
+		if err != nil {
+			return
+		}
+		for name, x := range all {
+			if len(x.Data) != tensor.Elements(x.Shape)*x.DType.SizeBytes() {
+				t.Errorf("%q: %d bytes for %v", name, len(x.Data), x.Shape)
+			}
+		}
+	})
 }
 
 // FuzzPickle checks that no pickle makes the reader panic or read without bounds.
