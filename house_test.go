@@ -49,7 +49,7 @@ var arrows = map[string][]string{
 		"inference/checkpoint/gguf", "inference/checkpoint/safetensors", "inference/cpu", "inference/checkpoint/synthetic",
 		"inference/cpu/openblas", "inference/cuda", "inference/edit",
 		"inference/flux2", "inference/lora", "inference/picture", "inference/qwen3", "inference/scheduler",
-		"inference/taef2", "inference/tensor", "inference/tokenizer", "inference/vae",
+		"inference/taef2", "inference/tensor", "inference/tokenizer", "inference/upscale", "inference/vae",
 		"kernels", "kernels/cu", "kernels/tune",
 	},
 	"inference/asktest":             {"inference"},
@@ -82,6 +82,7 @@ var arrows = map[string][]string{
 	"inference/qwen3":                {"inference/backend", "inference/tensor"},
 	"inference/flux2":                {"inference/backend", "inference/tensor"},
 	"inference/taef2":                {"inference/backend", "inference/tensor"},
+	"inference/upscale":              {"inference/backend", "inference/tensor"},
 	"inference/vae":                  {"inference/backend", "inference/tensor"},
 	"inference/lora":                 {"atomicfile", "inference/checkpoint/safetensors", "inference/tensor"},
 	"inference/cpu": {
