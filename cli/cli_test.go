@@ -317,7 +317,7 @@ func TestUsage(t *testing.T) {
 		{"tokens' sequence length", "tokens -p x --max-sequence-length=-1", []string{"-1", "1 to 512"}},
 		{"precision", "generate -p x --precision fp16", []string{`"fp16"`, "auto, float32, bf16 or int8"}},
 		{"device", "generate -p x --device gpu", []string{`"gpu"`, "auto, cpu or cuda"}},
-		{"variant", "generate -p x --variant turbo", []string{`"turbo"`, "distilled or base"}},
+		{"variant", "generate -p x --variant turbo", []string{`"turbo"`, "distilled, base or kv"}},
 		{"five pictures", "generate -p x -i ref.png -i ref.png -i ref.png -i ref.png -i ref.png",
 			[]string{"5 reference pictures", "at most 4"}},
 		{"output is a reference", "generate -p x -i ref.png -o ./ref.png", []string{"ref.png", "not overwritten"}},

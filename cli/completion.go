@@ -304,7 +304,11 @@ func values(v *kong.Value) (kind, words string) {
 		}
 		return "words", join(list...)
 	case "variant":
-		return "words", join(string(inference.Distilled), string(inference.Base))
+		var list []string
+		for _, v := range inference.Variants {
+			list = append(list, string(v))
+		}
+		return "words", join(list...)
 	case "model":
 		return "models", join(append(catalogueNames(), "demo")...)
 	case "name": // of the commands below models

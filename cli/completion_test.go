@@ -88,7 +88,7 @@ func TestCompletion(t *testing.T) {
 				{"kleinbild bench tune --device ", "cuda sim", "auto cpu", false},
 				{"kleinbild serve --precision ", "auto float32 bf16", "--token", false},
 				{"kleinbild serve --log-format j", "json", "text", false},
-				{"kleinbild serve --variant ", "distilled base", "--token", false},
+				{"kleinbild serve --variant ", "distilled base kv", "--token", false},
 				{"kleinbild generate -m flux2-klein-4b", "flux2-klein-4b flux2-klein-4b-fp8", "flux2-klein-9b", false},
 				{"kleinbild generate -m d", "demo", "mine-4b", false},
 				{"kleinbild generate -m mi", "mine-4b", "demo", false},

@@ -17,7 +17,7 @@ import (
 type modelFlags struct {
 	Model             string `short:"m" placeholder:"MODEL" help:"${model_help}"`
 	VAE               string `name:"vae" placeholder:"FILE" help:"${vae_help}"`
-	Variant           string `placeholder:"NAME" help:"distilled or base, if the files do not say it."`
+	Variant           string `placeholder:"NAME" help:"distilled, base or kv, if the files do not say it."`
 	Device            string `default:"auto" placeholder:"NAME" help:"${device_help}"`
 	Precision         string `placeholder:"NAME" help:"${precision_help}"`
 	MaxSequenceLength *int   `placeholder:"N" help:"How many tokens of text the model reads, at most 512."`
@@ -127,7 +127,7 @@ func (c *generateCommand) Run(ctx context.Context, s Streams) error {
 	if err := b.tellLoRAs(ctx, s.Err, engine); err != nil {
 		return err
 	}
-	if c.Guidance != "" && b.checked.Guidance() > inference.NoGuidance && info.Variant == inference.Distilled {
+	if c.Guidance != "" && b.checked.Guidance() > inference.NoGuidance && !info.Variant.Guided() {
 		fmt.Fprintln(s.Err, "note: a distilled model does not use guidance: --guidance has no effect")
 	}
 	if err := c.resolve(b, info); err != nil {

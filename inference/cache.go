@@ -6,27 +6,35 @@ import (
 	"github.com/kleinbild/kleinbild/inference/backend"
 )
 
-// A prompt's embeds take up to 16 MB in float32 (4B), a megapixel reference's latents 2 MB.
+// A prompt's embeds take up to 16 MB in float32 (4B), a megapixel reference's latents 2 MB. The keys and values of one
+// take 2 GiB in bfloat16 (9B), so that only those of one set of references are held.
 const (
-	promptCacheEntries    = 8
-	referenceCacheEntries = 16
+	promptCacheEntries     = 8
+	referenceCacheEntries  = 16
+	keysValuesCacheEntries = 1
 )
 
 // caches hold results of earlier runs, which later runs use again.
 type caches struct {
 	prompts    cache // prompt embeds by token ids
 	references cache // reference latents by the digest of their pixels
+	// keysValues has those of the references of one run, by the digests of their pixels, in their order, and adapters.
+	keysValues cache
 	adapters   adapterCache
 }
 
 func newCaches(b backend.Backend) caches {
-	return caches{prompts: newCache(b, promptCacheEntries), references: newCache(b, referenceCacheEntries)}
+	return caches{
+		prompts: newCache(b, promptCacheEntries), references: newCache(b, referenceCacheEntries),
+		keysValues: newCache(b, keysValuesCacheEntries),
+	}
 }
 
 // drop frees everything.
 func (c *caches) drop() {
 	c.prompts.drop()
 	c.references.drop()
+	c.keysValues.drop()
 	c.adapters.drop()
 }
 
@@ -78,6 +86,14 @@ func (c *cache) put(key string, value backend.Matrix) {
 		c.entries = slices.Delete(c.entries, 0, 1)
 	}
 	c.entries = append(c.entries, cacheEntry{key, value})
+}
+
+// sizeBytes returns the memory of all entries.
+func (c *cache) sizeBytes() (bytes int64) {
+	for _, e := range c.entries {
+		bytes += e.value.Buffer.SizeBytes()
+	}
+	return bytes
 }
 
 func (c *cache) drop() {

@@ -151,5 +151,8 @@ func (r *run) keptBytes() (bytes int64) {
 	for _, ref := range r.content.references {
 		add(&r.references, ref.PixelsSHA256)
 	}
+	if r.shape.cached {
+		add(&r.keysValues, r.keysValuesKey())
+	}
 	return bytes + r.adapters.sizeBytes(r.adaptersKey())
 }

@@ -42,16 +42,28 @@ func (n networks) costs() Costs {
 // work estimates the arithmetic of a request of shape s. textTokens is the number of text tokens.
 func (c Costs) work(s shape, textTokens int) float64 {
 	pixels := func(size picture.Size) float64 { return float64(size.Width * size.Height) }
-	tokens := textTokens + gridOf(s.size).Tokens()
 	total := float64(s.prompts()*textTokens)*c.PromptToken + pixels(s.size)*c.DecodePixel
-	for _, ref := range s.conditions() {
-		tokens += gridOf(ref.size).Tokens()
-	}
 	for _, ref := range s.referenced() {
 		total += pixels(ref.size) * c.EncodePixel
 	}
-	n := float64(tokens)
-	return total + float64(s.run()*s.prompts())*(n*c.StepToken+n*n*c.StepPair)
+	references := float64(s.conditionTokens())
+	n := float64(textTokens + gridOf(s.size).Tokens()) // rows of a step
+	keys := n + references
+	if s.cached {
+		total += c.cacheWork(s)
+	} else {
+		n = keys
+	}
+	return total + float64(s.run()*s.prompts())*(n*c.StepToken+n*keys*c.StepPair)
+}
+
+// cacheWork estimates the arithmetic of the keys and values of references, if they are computed once.
+func (c Costs) cacheWork(s shape) float64 {
+	if !s.cached {
+		return 0
+	}
+	n := float64(s.conditionTokens())
+	return n*c.StepToken + n*n*c.StepPair
 }
 
 // Work estimates the arithmetic of r, as Engine.Work of the engine that i describes.

@@ -105,8 +105,8 @@ func goldenCases(t *testing.T, sub string) []goldenCase {
 func TestGoldenFolders(t *testing.T) {
 	for _, dir := range goldentest.Named() {
 		at := func(path ...string) bool { return goldentest.Find([]string{dir}, path...) != "" }
-		if !at("cases") && !at("inpaint", "cases") && !at("vae-small") && !at("taef2") {
-			t.Errorf("%s: no cases, inpaint/cases, vae-small or taef2, want a folder with one of them", dir)
+		if !at("cases") && !at("inpaint", "cases") && !at("kv", "cases") && !at("vae-small") && !at("taef2") {
+			t.Errorf("%s: no cases, inpaint/cases, kv/cases, vae-small or taef2, want a folder with one of them", dir)
 		}
 	}
 }

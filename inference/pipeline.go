@@ -66,10 +66,14 @@ func (e *Engine) compute(ctx context.Context, req Request, probe *probe, progres
 	r.content.loras, r.content.strengths = loras, strengths
 	e.b.Begin(ctx)
 	err = e.guard(func() (err error) {
+		// What the run replaces goes before the run's own takes memory.
 		if r.adapters.key != r.adaptersKey() {
-			r.adapters.drop() // before the run's own take memory
+			r.adapters.drop()
 		}
-		if err = e.reserve(r); err == nil {
+		if err = e.makeRoom(r); err == nil {
+			err = e.reserve(r)
+		}
+		if err == nil {
 			r.made, err = r.picture()
 		}
 		return err
@@ -140,11 +144,11 @@ func (r *run) picture() (*image.RGBA, error) {
 	r.probe.prompt(r.b, embeds)
 	// The weights of a network leave memory before those of the next network come in.
 	r.content.releaseTextEncoder()
-	conditions, source, err := r.encodeReferences()
+	references, err := r.encodeReferences()
 	if err != nil {
 		return nil, err
 	}
-	latents, err := r.denoise(<-noise, embeds, conditions, source)
+	latents, err := r.denoise(<-noise, embeds, references)
 	if err != nil {
 		return nil, err
 	}
@@ -181,49 +185,6 @@ func (r *run) encodePrompts() ([]backend.Matrix, error) {
 	return all, nil
 }
 
-// encodeReferences returns the latents of all references that the transformer sees, one after the other
-// [reference tokens, channels], and those of the first reference, whether it is seen or not. The matrices have no rows
-// if there is no such reference.
-func (r *run) encodeReferences() (conditions, source backend.Matrix, err error) {
-	refs, seen := r.shape.referenced(), r.shape.conditions()
-	if len(refs) == 0 {
-		return conditions, source, nil
-	}
-	work, tokens := 0.0, 0
-	for _, ref := range refs {
-		work += encodeWork(r.vae.Config(), ref.size)
-	}
-	for _, ref := range seen {
-		tokens += gridOf(ref.size).Tokens()
-	}
-	r.track.begin(StageReferences, work)
-	defer r.track.end()
-	channels := r.transformer.Config().InChannels
-	if tokens > 0 {
-		conditions = r.s.AllocAs(tokens, channels, tensor.F32)
-	}
-	from := 0
-	for i, ref := range refs {
-		key, pixels := r.reference(i)
-		latents, err := r.references.cached(key, func() (backend.Matrix, error) {
-			dst := r.b.Keep(gridOf(ref.size).Tokens(), channels, tensor.F32)
-			return dst, r.vae.Encode(r.ctx, dst, pixels(), ref.size.Height, ref.size.Width)
-		})
-		if err != nil {
-			return conditions, source, err
-		}
-		if i == 0 {
-			source = latents
-		}
-		if i >= len(refs)-len(seen) {
-			r.b.Copy(conditions.RowRange(from, from+latents.Rows), latents)
-			from += latents.Rows
-		}
-		r.track.counter(i+1, len(refs))
-	}
-	return conditions, source, nil
-}
-
 // noise returns a channel with the noise from which the picture starts [image tokens, channels]. The noise of a seed is
 // drawn in the background, while a graphics card encodes the prompt.
 func (r *run) noise() <-chan []float32 {
@@ -241,11 +202,8 @@ func (r *run) noise() <-chan []float32 {
 	return drawn
 }
 
-// denoise integrates the flow from noise to latents [image tokens, channels], by Euler steps in float32. source holds
-// the latents of image 1, for edits that start from them.
-func (r *run) denoise(
-	noise []float32, embeds []backend.Matrix, conditions, source backend.Matrix,
-) (backend.Matrix, error) {
+// denoise integrates the flow from noise to latents [image tokens, channels], by Euler steps in float32.
+func (r *run) denoise(noise []float32, embeds []backend.Matrix, references encoded) (backend.Matrix, error) {
 	b, steps := r.b, r.shape.run()
 	grid, channels := gridOf(r.shape.size), r.transformer.Config().InChannels
 	n := grid.Tokens()
@@ -256,7 +214,7 @@ func (r *run) denoise(
 	latents := r.s.AllocAs(n, channels, tensor.F32)
 	var inpaint *inpainting
 	if r.shape.fromSource {
-		inpaint = newInpainting(r.s, b, source, noise, r.mask(), r.shape.masked)
+		inpaint = newInpainting(r.s, b, references.source, noise, r.mask(), r.shape.masked)
 		inpaint.start(latents, sigmas[0])
 	} else {
 		b.Upload(latents, noise)
@@ -266,14 +224,15 @@ func (r *run) denoise(
 	if len(embeds) > 1 {
 		unguided = r.s.AllocAs(n, channels, tensor.F32)
 	}
-	var seen []flux2.Grid
-	for _, ref := range r.shape.conditions() {
-		seen = append(seen, gridOf(ref.size))
-	}
 	if err := r.adapt(); err != nil {
 		return latents, err
 	}
-	fr := r.transformer.NewRun(embeds, grid, conditions, seen)
+	var fr *flux2.Run
+	if r.shape.cached {
+		fr = r.transformer.NewCachedRun(embeds, grid, references.keysValues)
+	} else {
+		fr = r.transformer.NewRun(embeds, grid, references.latents, r.conditionGrids())
+	}
 	defer fr.Free()
 
 	passes := steps * len(embeds)

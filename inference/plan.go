@@ -126,7 +126,7 @@ func (e *Engine) reserve(r *run) error {
 	rest.Kept -= r.keptBytes()
 	err = device.Reserve(rest)
 	var full *backend.MemoryError
-	if errors.As(err, &full) && len(e.prompts.entries)+len(e.references.entries) > 0 {
+	if errors.As(err, &full) && len(e.prompts.entries)+len(e.references.entries)+len(e.keysValues.entries) > 0 {
 		e.caches.drop()
 		err = device.Reserve(m)
 	}

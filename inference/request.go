@@ -191,7 +191,7 @@ type Timing struct {
 
 // guided says whether classifier-free guidance applies to r.
 func (e *Engine) guided(r Request) bool {
-	return r.guidance > NoGuidance && e.info.Variant != Distilled
+	return r.guidance > NoGuidance && e.info.Variant.Guided()
 }
 
 // Metadata returns what the picture of r carries if the model that info describes makes it, so that a picture can be

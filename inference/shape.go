@@ -17,6 +17,8 @@ type shape struct {
 	// fromSource says that the run starts from the latents of the first reference, or blends them in as the mask says if
 	// masked is set. hidden says that the transformer does not see them.
 	fromSource, masked, hidden bool
+	// cached says that the transformer sees the references by keys and values that are computed once.
+	cached bool
 	// sized says that the size follows from the first reference: nobody can ask for a smaller one.
 	sized bool
 	// guided says that each step takes two passes, one of them for the empty prompt. unprompted says that the prompt
@@ -55,6 +57,7 @@ func (e *Engine) shapeOf(r Request) shape {
 		}
 		s.references[i] = referenceShape{ref.SizeFor(e.info.NativeSize), same}
 	}
+	s.cached = e.info.Variant == KV && len(s.conditions()) > 0
 	return s
 }
 
@@ -68,6 +71,14 @@ func (s shape) conditions() []referenceShape {
 		return all[1:]
 	}
 	return all
+}
+
+// conditionTokens returns how many tokens the references have that the transformer sees.
+func (s shape) conditionTokens() (tokens int) {
+	for _, ref := range s.conditions() {
+		tokens += gridOf(ref.size).Tokens()
+	}
+	return tokens
 }
 
 // prompts returns how many passes a step takes, each with a prompt of its own.
@@ -97,11 +108,14 @@ func gridOf(s picture.Size) flux2.Grid {
 // made.
 func (e *Engine) Work(r Request) float64 {
 	s, text := e.shapeOf(r), e.info.MaxSequenceLength
-	pictures := gridOf(s.size).Tokens()
-	for _, ref := range s.conditions() {
-		pictures += gridOf(ref.size).Tokens()
+	picture, references, passes := gridOf(s.size).Tokens(), s.conditionTokens(), s.run()*s.prompts()
+	work := e.work(s, text)
+	if s.cached {
+		work += e.loras.costs.work(r.loras, 0, references, 1)
+	} else {
+		picture += references
 	}
-	return e.work(s, text) + e.loras.costs.work(r.loras, text, pictures, s.run()*s.prompts())
+	return work + e.loras.costs.work(r.loras, text, picture, passes)
 }
 
 // work estimates the arithmetic of a request of shape s. textTokens is the number of text tokens.

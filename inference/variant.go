@@ -2,27 +2,36 @@ package inference
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/kleinbild/kleinbild/inference/checkpoint"
 	"github.com/kleinbild/kleinbild/inference/flux2"
 )
 
-// Variant tells a step-distilled model from a base model.
+// Variant tells step-distilled models from base models, and those with a reference cache from those without.
 type Variant string
 
 const (
 	Distilled Variant = "distilled"
 	Base      Variant = "base"
+	// KV models are distilled, and were trained to see references by keys and values that do not change with the steps:
+	// see flux2.Transformer.CacheReferences. The scheme does not suit other models, nor other schemes these.
+	KV Variant = "kv"
 )
+
+// Variants lists all variants.
+var Variants = []Variant{Distilled, Base, KV}
 
 // ParseVariant reads a variant. It also accepts "", which means the variant that the checkpoint names.
 func ParseVariant(name string) (Variant, error) {
-	switch v := Variant(name); v {
-	case "", Distilled, Base:
+	if v := Variant(name); v == "" || slices.Contains(Variants, v) {
 		return v, nil
 	}
-	return "", fmt.Errorf("variant %q, want distilled or base", name)
+	return "", fmt.Errorf("variant %q, want distilled, base or kv", name)
 }
+
+// Guided says whether models of the variant take guidance. The others ignore it.
+func (v Variant) Guided() bool { return v == Base }
 
 // defaults returns the settings that the publisher recommends for the variant.
 func (v Variant) defaults() (steps int, guidance float64) {
@@ -40,8 +49,12 @@ func variantOf(c *checkpoint.Checkpoint, override Variant) (Variant, []string) {
 		return override, nil
 	case c.Hint != nil && c.Hint.Base:
 		return Base, []string{c.Hint.Sentence}
+	case c.Hint != nil && c.Hint.KV:
+		return KV, []string{c.Hint.Sentence}
 	case c.Hint != nil:
 		return Distilled, []string{c.Hint.Sentence}
+	case c.Index.KV:
+		return KV, nil
 	case c.Index.IsDistilled != nil && *c.Index.IsDistilled:
 		return Distilled, nil
 	case c.Index.IsDistilled == nil:

@@ -72,14 +72,19 @@ func (c Component) ReleaseData(data []byte) {
 type ModelIndex struct {
 	// IsDistilled is nil if the key is missing, and for single files. The reference takes a missing key as false.
 	IsDistilled *bool
+	// KV says that the pipeline is that of models with a reference cache, which are all distilled. Their tensors are
+	// named and shaped as those of other models.
+	KV bool
 	// MaxSequenceLength is max_sequence_length, or 0 if the key is missing.
 	MaxSequenceLength int
 }
 
-// VariantHint is a guess of the variant, for single files: distilled and base models have the same tensors. The user
-// must be told of it.
+// VariantHint is a guess of the variant, for single files: models of all variants have the same tensors. The user must
+// be told of it.
 type VariantHint struct {
 	Base bool
+	// KV says that the model has a reference cache, see ModelIndex.
+	KV bool
 	// Sentence tells the user what was guessed, and why.
 	Sentence string
 }

@@ -29,6 +29,9 @@ func digest(ctx context.Context, c *Checkpoint) (string, error) {
 			add([]byte("base"))
 		}
 	}
+	if c.Index.KV {
+		add([]byte("kv"))
+	}
 	addInt(h, int64(c.Index.MaxSequenceLength))
 	add(c.SchedulerConfig)
 	seen := map[*mapped.File]bool{}

@@ -14,8 +14,9 @@ import (
 	"github.com/kleinbild/kleinbild/inference/checkpoint/safetensors"
 )
 
-// pipelineClass is the only pipeline of Diffusers that this program implements.
-const pipelineClass = "Flux2KleinPipeline"
+// These are the pipelines of Diffusers that this program implements: that of distilled and base models, and that of
+// models with a reference cache.
+const pipelineClass, pipelineClassKV = "Flux2KleinPipeline", "Flux2KleinKVPipeline"
 
 // folder is the folder of a Diffusers model, on disk or embedded in the program.
 type folder struct {
@@ -223,11 +224,11 @@ func (f folder) readModelIndex(name string) (ModelIndex, error) {
 	if err := json.Unmarshal(text, &file); err != nil {
 		return ModelIndex{}, fmt.Errorf("checkpoint: %s: %w", path, err)
 	}
-	if file.ClassName != pipelineClass {
-		return ModelIndex{}, fmt.Errorf("checkpoint: %s: _class_name %q, want %q%s",
-			path, file.ClassName, pipelineClass, familyOfPipeline(file.ClassName))
+	if file.ClassName != pipelineClass && file.ClassName != pipelineClassKV {
+		return ModelIndex{}, fmt.Errorf("checkpoint: %s: _class_name %q, want %q or %q%s",
+			path, file.ClassName, pipelineClass, pipelineClassKV, familyOfPipeline(file.ClassName))
 	}
-	index := ModelIndex{IsDistilled: file.IsDistilled}
+	index := ModelIndex{IsDistilled: file.IsDistilled, KV: file.ClassName == pipelineClassKV}
 	if n := file.MaxSequenceLength; n != nil {
 		if *n < 1 {
 			return ModelIndex{}, fmt.Errorf("checkpoint: %s: max_sequence_length %d, want at least 1",

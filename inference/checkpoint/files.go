@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -172,11 +173,19 @@ func tokenizerBeside(items []string) string {
 
 // hintOf guesses the variant from the name of the transformer's file, since the tensors do not tell it.
 func hintOf(file string) *VariantHint {
-	if strings.Contains(strings.ToLower(file), "base") {
-		return &VariantHint{true, fmt.Sprintf(
+	lower := strings.ToLower(file)
+	if strings.Contains(lower, "base") {
+		return &VariantHint{Base: true, Sentence: fmt.Sprintf(
 			"%s: taken for a base model because of its name; choose the variant distilled if that is wrong", file)}
 	}
-	return &VariantHint{false, fmt.Sprintf(
+	if namesKV.MatchString(lower) {
+		return &VariantHint{KV: true, Sentence: fmt.Sprintf("%s: taken for a distilled model with a reference cache "+
+			"because of its name; choose the variant distilled if that is wrong", file)}
+	}
+	return &VariantHint{Sentence: fmt.Sprintf(
 		"%s: taken for a distilled model because its name does not say base; "+
 			"choose the variant base if that is wrong", file)}
 }
+
+// namesKV matches the names of models with a reference cache, such as flux-2-klein-9b-kv-fp8.safetensors.
+var namesKV = regexp.MustCompile(`9b[-_. ]?kv([^a-z]|$)`)

@@ -41,8 +41,8 @@ func CountNeed(name string, stored int64) Need {
 	return Need{}
 }
 
-// need counts the model's need.
-func (c *Checkpoint) need() Need {
+// Need counts the model's need.
+func (c *Checkpoint) Need() Need {
 	var stored, card int64
 	hidden := 0
 	for _, k := range []kind{transformer, textEncoder, vae} {

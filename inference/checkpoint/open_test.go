@@ -201,14 +201,21 @@ func TestDigestTellsModelsApart(t *testing.T) {
 }
 
 func TestVariantHint(t *testing.T) {
-	for file, base := range map[string]bool{
-		"flux-2-klein-4b.safetensors":          false,
-		"flux-2-klein-base-4b-fp8.safetensors": true,
-		"FLUX.2-Klein-BASE-4B.safetensors":     true,
+	for file, want := range map[string]VariantHint{
+		"flux-2-klein-4b.safetensors":          {},
+		"flux-2-klein-base-4b-fp8.safetensors": {Base: true},
+		"FLUX.2-Klein-BASE-4B.safetensors":     {Base: true},
+		"flux-2-klein-9b.safetensors":          {},
+		"flux-2-klein-9b-kvasir.safetensors":   {},
+		"flux-2-klein-9b-kv.safetensors":       {KV: true},
+		"FLUX.2-Klein-9B-KV-fp8.safetensors":   {KV: true},
+		"flux2_klein_9b_kv_Q4_K.gguf":          {KV: true},
+		"flux-2-klein-9bKV":                    {KV: true},
 	} {
-		if h := hintOf(file); h.Base != base || !strings.Contains(h.Sentence, file) ||
+		h := hintOf(file)
+		if h.Base != want.Base || h.KV != want.KV || !strings.Contains(h.Sentence, file) ||
 			!strings.Contains(h.Sentence, "choose the variant ") {
-			t.Errorf("%s: %+v, want base %v", file, h, base)
+			t.Errorf("%s: %+v, want %+v", file, h, want)
 		}
 	}
 }
@@ -220,12 +227,13 @@ func TestModelIndex(t *testing.T) {
 		want       ModelIndex
 		err        string
 	}{
-		{"distilled", `{"_class_name":"Flux2KleinPipeline","is_distilled":true}`, ModelIndex{&yes, 0}, ""},
+		{"distilled", `{"_class_name":"Flux2KleinPipeline","is_distilled":true}`, ModelIndex{IsDistilled: &yes}, ""},
 		{"base, limit", `{"_class_name":"Flux2KleinPipeline","is_distilled":false,"max_sequence_length":256}`,
-			ModelIndex{&no, 256}, ""},
+			ModelIndex{IsDistilled: &no, MaxSequenceLength: 256}, ""},
 		{"no is_distilled", `{"_class_name":"Flux2KleinPipeline"}`, ModelIndex{}, ""},
+		{"reference cache", `{"_class_name":"Flux2KleinKVPipeline"}`, ModelIndex{KV: true}, ""},
 		{"another pipeline", `{"_class_name":"FluxPipeline"}`, ModelIndex{},
-			`_class_name "FluxPipeline", want "Flux2KleinPipeline": it is FLUX.1`},
+			`_class_name "FluxPipeline", want "Flux2KleinPipeline" or "Flux2KleinKVPipeline": it is FLUX.1`},
 		{"no class", `{}`, ModelIndex{}, `_class_name "", want "Flux2KleinPipeline"`},
 		{"no bool", `{"_class_name":"Flux2KleinPipeline","is_distilled":"yes"}`, ModelIndex{}, "is_distilled"},
 		{"limit 0", `{"_class_name":"Flux2KleinPipeline","max_sequence_length":0}`, ModelIndex{},

@@ -26,6 +26,7 @@ type Summary struct {
 	Closeness Closeness
 	Need      Need
 	Base      bool // it is a base model, or its name says so
+	KV        bool // it has a reference cache, or its name says so
 }
 
 // Judge opens the model that spec names (see Open) and closes it again. The error says why it does not open. The result
@@ -57,8 +58,9 @@ func judge(ctx context.Context, spec string) (Summary, error) {
 		if err != nil {
 			return s, err
 		}
-		s.Name, s.Closeness, s.Need = c.Name, c.Closeness(), c.need()
-		s.Base = c.Hint != nil && c.Hint.Base || c.Index.IsDistilled != nil && !*c.Index.IsDistilled
+		s.Name, s.Closeness, s.Need = c.Name, c.Closeness(), c.Need()
+		s.KV = c.Hint != nil && c.Hint.KV || c.Index.KV
+		s.Base = !s.KV && (c.Hint != nil && c.Hint.Base || c.Index.IsDistilled != nil && !*c.Index.IsDistilled)
 		s.Weights = c.Transformer.Formats() + "; " + c.TextEncoder.Formats()
 		for _, f := range c.files() {
 			s.SizeBytes += f.SizeBytes()

@@ -55,7 +55,8 @@ func compareCached(t *testing.T, root, dir string) {
 	b := cpu.New(tensor.F32)
 	defer b.Close()
 	b.Begin(t.Context())
-	model := goldenTransformer(t, b, filepath.Join(root, "kv", "model", "transformer"))
+	model := goldenTransformer(t, b,
+		goldentest.Find(append([]string{root}, goldentest.Folders()...), "kv", "model", "transformer"))
 	s := stagesOf(t, filepath.Join(dir, "stages.safetensors"))
 	image := Grid{c.Height / 16, c.Width / 16}
 	scope := backend.NewScope(b)

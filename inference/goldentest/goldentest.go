@@ -7,7 +7,7 @@ import (
 )
 
 // Variable names an environment variable with more folders of goldens, in the form of PATH. They have the layout of the
-// shared folder: cases, inpaint/cases, models and so on, each of which may be missing.
+// shared folder: cases, inpaint/cases, kv, models and so on, each of which may be missing.
 const Variable = "KLEINBILD_GOLDENS"
 
 // Shared returns the folder shared/golden beside the repository, or "" if there is none.
