@@ -189,30 +189,36 @@ func (m merged) Tensor(name string) (tensor.Tensor, error) {
 // mergedVelocity returns the velocity of a transformer into which the adapters are merged.
 func (a *adapted) mergedVelocity(list []LoRA, latents []float32, sigma float32) []float32 {
 	a.t.Helper()
-	m := merged{a.e.ckpt.Transformer.Source, map[string][]scaledChange{}}
-	applied, err := a.e.openLoRAs(a.t.Context(), list)
+	b := *a
+	b.e = mergedEngine(a.t, a.e, list)
+	return b.velocity(nil, latents, sigma)
+}
+
+// mergedEngine returns an engine like e, on the same backend, whose weights are those that the adapters make of them.
+func mergedEngine(t *testing.T, e *Engine, list []LoRA) *Engine {
+	t.Helper()
+	m := merged{e.ckpt.Transformer.Source, map[string][]scaledChange{}}
+	applied, err := e.openLoRAs(t.Context(), list)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, l := range applied {
-		w := &baseWeights{src: a.e.ckpt.Transformer.Source}
-		err := l.match.Load(a.t.Context(), w, func(c lora.Change) error {
+		w := &baseWeights{src: e.ckpt.Transformer.Source}
+		err := l.match.Load(t.Context(), w, func(c lora.Change) error {
 			m.changes[c.Weight] = append(m.changes[c.Weight], scaledChange{c, l.Strength})
 			return nil
 		})
 		w.close()
 		if err != nil {
-			a.t.Fatal(err)
+			t.Fatal(err)
 		}
 	}
-	own := &Engine{info: a.e.info, ckpt: a.e.ckpt, tokens: a.e.tokens, networks: a.e.networks}
-	if own.transformer, err = flux2.New(a.e.b, a.e.transformer.Config(), m); err != nil {
-		a.t.Fatal(err)
+	own := &Engine{info: e.info, ckpt: e.ckpt, tokens: e.tokens, networks: e.networks}
+	if own.transformer, err = flux2.New(e.b, e.transformer.Config(), m); err != nil {
+		t.Fatal(err)
 	}
-	own.caches = newCaches(a.e.b)
-	b := *a
-	b.e = own
-	return b.velocity(nil, latents, sigma)
+	own.caches = newCaches(e.b)
+	return own
 }
 
 func loraTestCase() loraCase {

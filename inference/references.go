@@ -138,14 +138,20 @@ func (e *Engine) makeRoom(r *run) error {
 		}
 		return nil
 	}
-	room := RoomOn(DeviceCPU).Bytes
-	switch {
-	case room == 0:
-	case need > room:
-		return fmt.Errorf("inference: the keys and values of the references take %.1f GB, want at most the %.1f GB of "+
-			"this computer: take fewer or smaller references", float64(need)/1e9, float64(room)/1e9)
-	case e.ckpt.Need().Processor+held > room:
+	fits, err := keysValuesFit(need, held, e.ckpt.Need(), RoomOn(DeviceCPU))
+	if !fits {
 		e.keysValues.drop()
 	}
-	return nil
+	return err
+}
+
+// keysValuesFit says whether keys and values of so many bytes that are held may stay in the room beside a model with the
+// given need. The error is that for a run that needs more of its own than the whole room.
+func keysValuesFit(need, held int64, model Need, room Room) (bool, error) {
+	if room.Bytes > 0 && need > room.Bytes {
+		return false, fmt.Errorf("inference: the keys and values of the references take %.1f GB, want at most the %.1f GB "+
+			"of this computer: take fewer or smaller references", float64(need)/1e9, float64(room.Bytes)/1e9)
+	}
+	model.Processor, model.Card = model.Processor+held, model.Card+held
+	return room.Fits(model), nil
 }
