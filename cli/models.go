@@ -76,8 +76,12 @@ func (c modelsList) Run(ctx context.Context, s Streams) error {
 	}
 	for _, i := range here {
 		if !known[i.Path] {
+			title := ""
+			if i.KV {
+				title = "found on this machine: references computed once"
+			}
 			rows = append(rows, modelRow{
-				Name: i.Name, SizeBytes: i.Size, MemoryBytes: room.Of(i.Need), Fits: i.Size > 0 && room.Fits(i.Need),
+				Name: i.Name, Title: title, SizeBytes: i.Size, MemoryBytes: room.Of(i.Need), Fits: i.Size > 0 && room.Fits(i.Need),
 				Quality: i.Quality, Weights: i.Weights, Why: i.Why, Path: i.Path,
 			})
 		}

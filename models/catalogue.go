@@ -63,7 +63,7 @@ var (
 func Catalogue() (list []Model) {
 	for _, e := range editions {
 		list = append(list, e.whole())
-		for _, s := range storages {
+		for _, s := range e.storages() {
 			list = append(list, e.stored(s))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 type edition struct {
 	size string // 4B or 9B
 	base bool
+	kv   bool // it has a reference cache
 	// about says what it is good for, aboutStored what its quantised files are good for.
 	about, aboutStored string
 	licence            Licence
@@ -35,6 +36,11 @@ var editions = []edition{
 	{
 		size: "9B", about: "Finer pictures, slower, for large computers.",
 		aboutStored: "Finer pictures, slower, stored less precisely.", licence: nonCommercial,
+		wholeBytes: 35_000_000_000, transformerBytes: 18_157_185_168,
+	},
+	{
+		size: "9B", kv: true, about: "Faster with references, which it looks at once: for edits.",
+		aboutStored: "Faster with references, stored less precisely.", licence: nonCommercial,
 		wholeBytes: 35_000_000_000, transformerBytes: 18_157_185_168,
 	},
 	{
@@ -85,19 +91,36 @@ var storages = []storage{
 // vaeBytes is the size of the VAE's file.
 const vaeBytes = 336_213_556
 
-// id returns the edition's name in the repositories of its publishers: 4B, base-4B, 9B or base-9B.
+// id returns the edition's name in the repositories of its publishers: 4B, base-4B, 9B, base-9B or 9b-kv.
 func (e edition) id() string {
-	if e.base {
+	switch {
+	case e.base:
 		return "base-" + e.size
+	case e.kv:
+		return strings.ToLower(e.size) + "-kv"
 	}
 	return e.size
+}
+
+// storages returns those in which the edition is published. Of the one with a reference cache, nobody's GGUF files are
+// known well enough to be offered.
+func (e edition) storages() (list []storage) {
+	for _, s := range storages {
+		if !e.kv || s.suffix == "fp8" {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 func (e edition) name() string { return "flux2-klein-" + strings.ToLower(e.id()) }
 
 func (e edition) plain() string {
-	if e.base {
+	switch {
+	case e.base:
 		return fmt.Sprintf("FLUX.2 [klein] %s, base", e.size)
+	case e.kv:
+		return fmt.Sprintf("FLUX.2 [klein] %s-KV", e.size)
 	}
 	return "FLUX.2 [klein] " + e.size
 }
@@ -106,8 +129,11 @@ func (e edition) plain() string {
 // which the patterns leave out.
 func (e edition) whole() Model {
 	title := e.size + ", distilled: 4 steps"
-	if e.base {
+	switch {
+	case e.base:
 		title = e.size + ", base: 50 steps, for variety"
+	case e.kv:
+		title = e.size + "-KV, distilled: 4 steps, references computed once"
 	}
 	return Model{
 		Name: e.name(), Title: title, Plain: e.plain(), About: e.about, Licence: e.licence, SizeBytes: e.wholeBytes,
@@ -131,6 +157,10 @@ func (e edition) stored(s storage) Model {
 	kind := "distilled"
 	if e.base {
 		kind = "base"
+	}
+	size := e.size
+	if e.kv {
+		size += "-KV"
 	}
 	lower := strings.ToLower(e.id())
 	transformer := source{"unsloth/FLUX.2-klein-" + e.id() + "-GGUF",
@@ -156,7 +186,7 @@ func (e edition) stored(s storage) Model {
 	const tenth = 100_000_000
 	download := s.bytes[i] + s.encoderBytes[i] + vaeBytes
 	return Model{
-		Name: e.name() + "-" + s.suffix, Title: fmt.Sprintf("%s, %s, %s", e.size, kind, s.title),
+		Name: e.name() + "-" + s.suffix, Title: fmt.Sprintf("%s, %s, %s", size, kind, s.title),
 		Plain: e.plain() + ", " + s.title, About: e.aboutStored, Licence: e.licence,
 		SizeBytes: (download + tenth/2) / tenth * tenth,
 		Quality:   checkpoint.ClosenessOf(checkpoint.Shares{s.format: 1}, checkpoint.Shares{encoder: 1}),

@@ -23,6 +23,7 @@ type Installed struct {
 	Size int64  // of its weights, in bytes; 0 if it cannot be opened
 	// Weights names the formats of the transformer's and the text encoder's weights.
 	Weights string
+	KV      bool // it has a reference cache
 	// Quality says how far its pictures are from those of bf16 weights, Need how much memory it takes.
 	Quality checkpoint.Closeness
 	Need    checkpoint.Need
@@ -92,7 +93,7 @@ func describe(ctx context.Context, path string, own bool) Installed {
 	if err != nil {
 		return i
 	}
-	i.Size, i.Weights, i.Quality, i.Need = s.SizeBytes, s.Weights, s.Closeness, s.Need
+	i.Size, i.Weights, i.KV, i.Quality, i.Need = s.SizeBytes, s.Weights, s.KV, s.Closeness, s.Need
 	if !own {
 		i.Name = s.Name
 	}
