@@ -36,6 +36,22 @@ func TestCosts(t *testing.T) {
 			}
 		}
 	}
+	// References whose keys and values are cached take a pass for themselves, and their keys a share of each step.
+	e := openShort(t, "distilled")
+	e.info.Variant = KV
+	req := resolve(t, e, Ask{References: []Source{reference(t, 1, 64, 64), reference(t, 2, 128, 96)}, Steps: new(3)})
+	n, refs, want := 32+gridOf(req.Size()).Tokens(), 0, promptWork(e.encoder.Config(), 32)
+	for _, ref := range req.References() {
+		size := ref.SizeFor(e.info.NativeSize)
+		refs += gridOf(size).Tokens()
+		want += encodeWork(e.vae.Config(), size)
+	}
+	cfg := e.transformer.Config()
+	pairs := float64(cfg.DoubleBlocks+cfg.SingleBlocks) * 2 * float64(cfg.Hidden()) * float64(n) * float64(refs)
+	want += decodeWork(e.vae.Config(), req.Size()) + stepWork(cfg, refs) + 3*(stepWork(cfg, n)+pairs)
+	if got := e.Info().Work(req); !(math.Abs(got-want) <= 1e-12*want) || e.Work(req) != got {
+		t.Errorf("with cached references: %v, and %v of the engine, want %v", got, e.Work(req), want)
+	}
 	for _, bad := range []Costs{{StepPair: math.NaN()}, {PromptToken: -1}, {EncodePixel: math.Inf(1)}} {
 		if bad.Valid() {
 			t.Errorf("%+v is valid", bad)

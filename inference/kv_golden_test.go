@@ -57,8 +57,8 @@ func (c goldenCase) kvModel(t testing.TB) string {
 	return dir
 }
 
-// TestKVGoldenStages gives each stage the reference's own input and compares the outputs: the references' latents, their
-// keys and values, velocities and latents.
+// TestKVGoldenStages gives each stage the reference's own input and compares the outputs: the references' latents,
+// their keys and values, velocities and latents.
 func TestKVGoldenStages(t *testing.T) {
 	for _, c := range goldenCases(t, "kv/cases") {
 		floors := c.bf16Floors(t)

@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
 	"github.com/kleinbild/kleinbild/inference/cuda"
 	"github.com/kleinbild/kleinbild/inference/picture"
+	"github.com/kleinbild/kleinbild/kernels/cu"
 	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
@@ -155,8 +157,8 @@ func TestReferencesComputedOnce(t *testing.T) {
 	}
 }
 
-// TestKeysValuesOfOthers changes what keys and values depend on. Each run must be, to the bit, that of an engine without
-// a cache, and only one set of keys and values is held.
+// TestKeysValuesOfOthers changes what keys and values depend on. Each run must be, to the bit, that of an engine
+// without a cache, and only one set of keys and values is held.
 func TestKeysValuesOfOthers(t *testing.T) {
 	e, c := openKV(t)
 	a, b := reference(t, 0, 64, 80), reference(t, 1, 64, 112)
@@ -205,8 +207,8 @@ func TestKeysValuesOfOthers(t *testing.T) {
 	}
 }
 
-// TestEditSeesCachedSource changes a part of a picture twice: the source is the first condition, and its keys and values
-// are those of the first run if the area is the same. If it is no condition, nothing of it is cached.
+// TestEditSeesCachedSource changes a part of a picture twice: the source is the first condition, and its keys and
+// values are those of the first run if the area is the same. If it is no condition, nothing of it is cached.
 func TestEditSeesCachedSource(t *testing.T) {
 	e, c := openKV(t)
 	e.info.NativeSize = 128
@@ -401,5 +403,45 @@ func TestCachingCancelled(t *testing.T) {
 	}
 	if again := generate(t, e, ask); !samePicture(again, want) {
 		t.Error("another picture after a cancelled run")
+	}
+}
+
+// full9B returns the spec of a model with the sizes of FLUX.2 [klein] 9B.
+func full9B() synthetic.Spec {
+	s := synthetic.Full4B()
+	s.Transformer = synthetic.NewTransformer(32, 8, 24, 12288)
+	s.TextEncoder = synthetic.NewTextEncoder(36, 4096, 32, 8, 12288, 151936)
+	s.TextEncoder.TieWordEmbeddings = false
+	return s
+}
+
+// TestKeysValuesOf9B plans pictures of a full-size 9B-KV model with references of 1024×1024, without its weights. The
+// keys and values take 512 KiB a token, and nothing else is kept but latents and the prompt.
+func TestKeysValuesOf9B(t *testing.T) {
+	c, err := hollowCheckpoint(full9B(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newEngine(t.Context(), c, Options{
+		Device: DeviceSim, Variant: KV, sim: &cuda.Options{Open: func() (cu.Context, error) {
+			return ptxsim.Open(ptxsim.Device{TotalBytes: 80e9}), nil
+		}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ask := Ask{Prompt: "a fox", Size: &picture.Size{Width: 1024, Height: 1024}}
+	without := plan(t, e, ask)
+	for i := range MaxReferences {
+		ask.References = append(ask.References, reference(t, i, 1024, 1024))
+		p := plan(t, e, ask)
+		t.Logf("%d references: weights %.2f GB, working memory %.2f GB, kept %.2f GB, together %.2f GB, at least %.2f GB",
+			i+1, float64(p.WeightsBytes)/1e9, float64(p.ActivationsBytes)/1e9, float64(p.KeptBytes)/1e9,
+			float64(p.PeakBytes)/1e9, float64(p.LeastBytes)/1e9)
+		const tokens, latents = 64 * 64, 128 * 4 // bytes of a token's latents
+		if got, want := p.KeptBytes-without.KeptBytes, int64(i+1)*tokens*(512<<10+latents); got != want {
+			t.Errorf("%d references: %d bytes are kept for them, want %d", i+1, got, want)
+		}
 	}
 }

@@ -145,8 +145,8 @@ func (e *Engine) makeRoom(r *run) error {
 	return err
 }
 
-// keysValuesFit says whether keys and values of so many bytes that are held may stay in the room beside a model with the
-// given need. The error is that for a run that needs more of its own than the whole room.
+// keysValuesFit says whether keys and values of so many bytes that are held may stay in the room beside a model with
+// the given need. The error is that for a run that needs more of its own than the whole room.
 func keysValuesFit(need, held int64, model Need, room Room) (bool, error) {
 	if room.Bytes > 0 && need > room.Bytes {
 		return false, fmt.Errorf("inference: the keys and values of the references take %.1f GB, want at most the %.1f GB "+

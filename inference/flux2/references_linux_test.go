@@ -15,8 +15,8 @@ import (
 // BenchmarkCachedReferences measures the steps of a picture with references in their rows, against steps with the
 // references' keys and values cached: one double-stream and three single-stream blocks with the widths of the 9B model,
 // which has 8 and 24, in bfloat16, 512 tokens of text, and 512×512 pixels for the picture and each reference. It
-// compares processor times, on which the load of the machine has little influence. "first" is four plain steps over four
-// cached ones and the filling of the cache, "next" is four plain steps over four cached ones.
+// compares processor times, on which the load of the machine has little influence. "first" is four plain steps over
+// four cached ones and the filling of the cache, "next" is four plain steps over four cached ones.
 func BenchmarkCachedReferences(b *testing.B) {
 	cfg := defaults()
 	cfg.OutChannels, cfg.DoubleBlocks, cfg.SingleBlocks, cfg.Heads, cfg.ContextDim = 128, 1, 3, 32, 12288
