@@ -41,8 +41,17 @@ type Metadata struct {
 	MaxSequenceLength int             `json:"max_sequence_length"`
 	References        []ReferenceFile `json:"references,omitempty"`
 	LoRAs             []LoRAFile      `json:"loras,omitempty"`
-	Edit              *Edit           `json:"edit,omitempty"` // nil unless a part of image 1 was edited
-	Version           string          `json:"version"`        // of Kleinbild
+	Edit              *Edit           `json:"edit,omitempty"`    // nil unless a part of image 1 was edited
+	Upscale           *Upscale        `json:"upscale,omitempty"` // nil unless the picture was enlarged afterwards
+	Version           string          `json:"version"`           // of Kleinbild
+}
+
+// Upscale says how a picture was enlarged after it was made. Width and Height of Metadata are those before.
+type Upscale struct {
+	Model  string `json:"model"` // the name of the file, without its folder
+	SHA256 string `json:"sha256"`
+	Width  int    `json:"width"` // of the enlarged picture
+	Height int    `json:"height"`
 }
 
 // ErrNoMetadata is wrapped by the error of ReadMetadata for an undamaged picture file that Kleinbild did not write.

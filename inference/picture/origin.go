@@ -152,6 +152,9 @@ func (m Metadata) checkNames() error {
 		mask := m.Edit.Mask
 		names = append(names, mask.File.Path, mask.File.SHA256, mask.SHA256)
 	}
+	if m.Upscale != nil {
+		names = append(names, m.Upscale.Model, m.Upscale.SHA256)
+	}
 	for _, name := range names {
 		if len(name) > maxNameBytes {
 			return fmt.Errorf("metadata: found a name of %d bytes, want at most %d", len(name), maxNameBytes)

@@ -67,6 +67,11 @@ func DecodeOriginal(ctx context.Context, file []byte) (*Original, error) {
 	return decodeOriginalOf(ctx, file, checkReference)
 }
 
+// OpenAnySize is OpenOriginal for a picture that the model does not see: its sides may have from 1 pixel to MaxMaskSide.
+func OpenAnySize(ctx context.Context, path string) (*Original, error) {
+	return openOriginal(ctx, path, checkMask)
+}
+
 // OpenMask is OpenOriginal for a picture that serves as a mask, which may have any sides from 1 pixel to MaxMaskSide.
 func OpenMask(ctx context.Context, path string) (*Original, error) {
 	return openOriginal(ctx, path, checkMask)

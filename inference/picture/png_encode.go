@@ -37,15 +37,24 @@ func writePNG(w io.Writer, img image.Image, chunks []byte) error {
 		return fmt.Errorf("PNG: picture of %v, want at least one pixel", img.Bounds().Size())
 	}
 	p := packPixels(img)
+	strips, sum := p.compress(0, p.strips(), 1)
+	return writeParts(w, append(p.opening(chunks), append(strips, pngEnding(sum))...)...)
+}
+
+// opening returns what comes before the strips of pixels, with chunks between the header and the pixels.
+func (p pixelRows) opening(chunks []byte) [][]byte {
 	header := binary.BigEndian.AppendUint32(nil, uint32(p.width))
 	header = binary.BigEndian.AppendUint32(header, uint32(p.height))
 	header = append(header, p.depth, p.colourType, 0, 0, 0)
-	start := appendChunk([]byte(pngSignature), "IHDR", header)
 	const deflateFastest = "\x78\x01" // zlib's header
-	pixels := appendChunk(nil, "IDAT", []byte(deflateFastest))
-	strips, sum := p.compress()
-	end := appendChunk(appendChunk(nil, "IDAT", binary.BigEndian.AppendUint32(nil, sum)), "IEND", nil)
-	return writeParts(w, append([][]byte{start, chunks, pixels}, append(strips, end)...)...)
+	return [][]byte{
+		appendChunk([]byte(pngSignature), "IHDR", header), chunks, appendChunk(nil, "IDAT", []byte(deflateFastest)),
+	}
+}
+
+// pngEnding returns what comes after the strips of pixels, whose Adler-32 is sum.
+func pngEnding(sum uint32) []byte {
+	return appendChunk(appendChunk(nil, "IDAT", binary.BigEndian.AppendUint32(nil, sum)), "IEND", nil)
 }
 
 // The colour types of PNG.
@@ -168,34 +177,41 @@ func copyRGB(dst, src []byte) {
 // filteredRow returns the size of a filtered row in bytes: the filter's number, then the pixels.
 func (p pixelRows) filteredRow() int { return 1 + p.width*p.pixelBytes }
 
-// compress filters and compresses all rows. It returns an IDAT chunk for each strip, which together are one deflate
-// stream, and the Adler-32 of the filtered rows.
-func (p pixelRows) compress() (strips [][]byte, sum uint32) {
-	strips = make([][]byte, (p.height+stripRows-1)/stripRows)
+// strips returns the number of strips.
+func (p pixelRows) strips() int { return (p.height + stripRows - 1) / stripRows }
+
+// compress filters and compresses the strips [from, to). It returns an IDAT chunk for each, which together are one
+// deflate stream, and the Adler-32 of all filtered rows up to these, of which that of the rows before is sum.
+func (p pixelRows) compress(from, to int, sum uint32) (strips [][]byte, _ uint32) {
+	strips = make([][]byte, to-from)
 	sums := make([]uint32, len(strips))
+	height := func(strip int) int { return min(stripRows, p.height-strip*stripRows) }
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(strips)) {
 		workers.Go(func() {
-			c := newStripCompressor()
+			c := stripCompressors.Get().(*stripCompressor)
+			defer stripCompressors.Put(c)
 			filtered := make([]byte, min(stripRows, p.height)*p.filteredRow())
 			for i := int(next.Add(1)) - 1; i < len(strips); i = int(next.Add(1)) - 1 {
-				from, to := i*stripRows, min((i+1)*stripRows, p.height)
-				rows := filtered[:(to-from)*p.filteredRow()]
-				p.filter(rows, from, to)
+				first := (from + i) * stripRows
+				last := first + height(from+i)
+				rows := filtered[:(last-first)*p.filteredRow()]
+				p.filter(rows, first, last)
 				sums[i] = adler32.Checksum(rows)
-				strips[i] = appendChunk(nil, "IDAT", c.compress(rows, to == p.height))
+				strips[i] = appendChunk(nil, "IDAT", c.compress(rows, last == p.height))
 			}
 		})
 	}
 	workers.Wait()
-	sum = 1
 	for i, s := range sums {
-		rows := min(stripRows, p.height-i*stripRows)
-		sum = joinAdler(sum, s, rows*p.filteredRow())
+		sum = joinAdler(sum, s, height(from+i)*p.filteredRow())
 	}
 	return strips, sum
 }
+
+// stripCompressors holds compressors between the calls of compress.
+var stripCompressors = sync.Pool{New: func() any { return newStripCompressor() }}
 
 // joinAdler returns the Adler-32 of two pieces of data that follow each other, of which the second one has n bytes. The
 // lower half of a sum is 1 plus the sum of the bytes, the upper half adds up the lower halves after each byte.
