@@ -16,7 +16,7 @@ import (
 )
 
 // ask returns what the flags and the picture of --like ask for. It returns an error if a flag cannot be read at all. It
-// does not check limits.
+// does not check limits. in is standard input for -p -; if it is nil, the prompt is what c has, even if that is "-".
 func (c *generateCommand) ask(b *batch, in io.Reader) (ask inference.Ask, err error) {
 	if b.like != nil {
 		ask = c.repeat(*b.like)
@@ -26,6 +26,8 @@ func (c *generateCommand) ask(b *batch, in io.Reader) (ask inference.Ask, err er
 		ask.Prompt = inference.RemovePrompt
 	case c.Prompt == nil && b.like == nil:
 		return ask, usagef("no prompt: give -p TEXT (it may be empty), or --like FILE")
+	case c.Prompt != nil && in == nil:
+		ask.Prompt = *c.Prompt
 	case c.Prompt != nil:
 		if ask.Prompt, err = readPrompt(*c.Prompt, in); err != nil {
 			return ask, err

@@ -29,7 +29,11 @@ var helpTexts = kong.Vars{
 		"standard_v, wide, a ratio such as 16:9 for the nearest of these shapes, or match for the size of image 1.",
 	"seed_help": "The same seed gives the same picture; -1 is random. Default: random.",
 	"output_help": "The file to write: .png, .jpg, .webp or .tif, or - for a PNG on standard output. " +
-		"Default: kleinbild-SEED.png, with a number added if that file exists.",
+		"Default: kleinbild-SEED.png, with a number added if that file exists. For --prompts and a folder of pictures: " +
+		"a folder, or a pattern such as made/{name}.jpg with {name}, {number} or {seed}.",
+	"prompts_help": "Make a picture for each line of this file, - for standard input: a prompt, or a JSON object with " +
+		"fields such as prompt, seed, size and references. The other flags are the defaults of every line. Pictures that " +
+		"are there already are not made again.",
 	"like_help":  "Repeat a picture made by Kleinbild, except for what other flags change.",
 	"noise_help": "Start from the tensor called noise in a safetensors file instead of the seed's noise (for tests).",
 	"lora_help": "A LoRA, LoHa, LoKr or DoRA: a file, or a name that lora list shows, and how strongly it is applied " +
@@ -64,7 +68,8 @@ var helpTexts = kong.Vars{
 	"tune_help":      "Measure which kernels are fastest on the graphics card, and keep the choices.",
 	"path_help":      "Measure only this path. May be given several times. doctor shows the paths.",
 	"device_help":    "auto, cpu or cuda; or sim, which is cuda in software, for tests.",
-	"image_help":     "A reference picture. May be given up to four times, in order. The first is the one that is edited.",
+	"image_help": "A reference picture. May be given up to four times, in order. The first is the one that is edited. " +
+		"One of them may be a folder: then a picture is made for each picture in it.",
 	"mask_help": "A picture that is white where image 1 changes and black where it stays, of any size; " +
 		"or alpha for the transparency of image 1. Pixels under black stay as they are, bit for bit.",
 	"strength_help": "How much noise image 1 begins with, above 0 and at most 1: less stays closer to it. Default: 1.",
@@ -79,7 +84,8 @@ var helpTexts = kong.Vars{
 		"shows through less.",
 	"keep_unchanged_help": "After an edit without a mask, restore what hardly changed from image 1 " +
 		"at its full resolution: 0 (off, default) to 1 (the most).",
-	"overwrite_help":    "Let -o replace a file that is also a reference picture or the mask.",
+	"overwrite_help": "Let -o replace a file that is also a reference picture or the mask; for --prompts and a folder, " +
+		"a file that was made for another request.",
 	"count_help":        "How many pictures to make. The seed increases by one from picture to picture.",
 	"listen_help":       "The address to listen on. Port 0 takes a free port.",
 	"model_id_help":     "The name of the model in requests.",

@@ -35,8 +35,21 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 const atOnce = 5 * time.Second
 
 // interrupted starts cmd and sends SIGINT when a line of standard error contains when, or after a moment if when is "".
-// It returns the exit code, the time from the signal to the end, and the text of standard error.
+// It returns the exit code, the time from the signal to the end, and the text of standard error. Nothing must come on
+// standard output.
 func interrupted(t *testing.T, cmd *exec.Cmd, when string) (code int, took time.Duration, said string) {
+	t.Helper()
+	code, took, out, said := signalled(t, cmd, os.Interrupt, when)
+	if out != "" {
+		t.Errorf("standard output %q", out)
+	}
+	return code, took, said
+}
+
+// signalled is interrupted for any signal. It also returns the text of standard output.
+func signalled(
+	t *testing.T, cmd *exec.Cmd, signal os.Signal, when string,
+) (code int, took time.Duration, printed, said string) {
 	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -60,17 +73,14 @@ func interrupted(t *testing.T, cmd *exec.Cmd, when string) (code int, took time.
 		}
 	}
 	start := time.Now()
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := cmd.Process.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
 	for lines.Scan() {
 		text.WriteString(lines.Text() + "\n")
 	}
 	_ = cmd.Wait() // the exit code is checked below
-	if out.Len() > 0 {
-		t.Errorf("standard output %q", out.String())
-	}
-	return cmd.ProcessState.ExitCode(), time.Since(start), text.String()
+	return cmd.ProcessState.ExitCode(), time.Since(start), out.String(), text.String()
 }
 
 func TestInterrupt(t *testing.T) {

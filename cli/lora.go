@@ -24,7 +24,7 @@ func (c *generateCommand) loras(ctx context.Context, b *batch, ask *inference.As
 	if len(c.LoRA) == 0 && !inPrompt && !like {
 		return nil
 	}
-	names, err := b.loraNames(ctx)
+	names, err := b.names(ctx)
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,8 @@ Without an installed model both draw with a small demo model that is part of the
 .nf
 kleinbild\-cli generate \-p "a red fox in the snow" \-o fox.png
 kleinbild\-cli generate \-p "make it winter" \-i garden.jpg \-a match
+kleinbild\-cli generate \-p "make it winter" \-i photos/ \-a match \-o winter/
+kleinbild\-cli generate \-\-prompts list.jsonl \-o made/
 kleinbild\-cli models get
 kleinbild\-cli serve
 .fi

@@ -81,6 +81,9 @@ func (b *batch) write(out io.Writer, img image.Image, meta picture.Metadata) (pa
 // outputFor returns the file name for the picture of a seed, and what to do if the file exists: a file that the user
 // named is replaced, a default name gets a number.
 func (b *batch) outputFor(seed uint64) (string, picture.OnExist) {
+	if b.planned != nil {
+		return b.planned[seed], picture.Replace
+	}
 	if b.output == "" {
 		return fmt.Sprintf("kleinbild-%d.png", seed), picture.Number
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/kleinbild/kleinbild/inference"
+	"github.com/kleinbild/kleinbild/plain"
 )
 
 // progress shows the progress of a run: a bar if w is a terminal, otherwise a line for each stage and step.
@@ -24,16 +25,21 @@ const barUnits = 1000
 func newProgress(w io.Writer, title string) *progress {
 	p := &progress{w: w, title: title}
 	if isTerminal(w) {
-		p.bar = progressbar.NewOptions(barUnits,
-			progressbar.OptionSetWriter(unwrap(w)),
-			progressbar.OptionSetDescription(title),
-			progressbar.OptionSetPredictTime(false),
-			progressbar.OptionSetWidth(30),
-			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionClearOnFinish(),
-		)
+		p.bar = newBar(w, title)
 	}
 	return p
+}
+
+// newBar returns a bar for a terminal. It disappears at its end.
+func newBar(w io.Writer, title string) *progressbar.ProgressBar {
+	return progressbar.NewOptions(barUnits,
+		progressbar.OptionSetWriter(unwrap(w)),
+		progressbar.OptionSetDescription(plain.Printable(title)),
+		progressbar.OptionSetPredictTime(false),
+		progressbar.OptionSetWidth(30),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+	)
 }
 
 func (p *progress) update(now inference.Progress) {

@@ -23,10 +23,10 @@ func (m Metadata) Differs(other Metadata) string {
 		{"model", m.Variant, other.Variant},
 		{"precision", m.Precision, other.Precision},
 		{"number of text tokens", m.MaxSequenceLength, other.MaxSequenceLength},
-		{"steps", m.Steps, other.Steps},
+		{"number of steps", m.Steps, other.Steps},
 		{"guidance", m.Guidance, other.Guidance},
-		{"references", m.referenceContents(), other.referenceContents()},
-		{"LoRAs", m.loraContents(), other.loraContents()},
+		{"set of references", m.referenceContents(), other.referenceContents()},
+		{"set of LoRAs", m.loraContents(), other.loraContents()},
 		{"edit", m.Edit.content(), other.Edit.content()},
 		{"size", Size{m.Width, m.Height}, Size{other.Width, other.Height}},
 	} {
