@@ -148,8 +148,12 @@ func (t *task) run(ws *workspace) {
 	for k0 := 0; k0 == 0 || k0 < t.k; k0 += depth(kn) {
 		n := min(depth(kn), t.k-k0)
 		size, steps := panelWords(kn, n), words(kn, n)
-		for j := range bPanels {
-			t.b.pack(&ws.packer, right, strip[j*size*nr:(j+1)*size*nr], t.col+j*nr, k0, n)
+		packed, distance, ready := t.ready(t.b, t.col, k0)
+		if !ready {
+			packed, distance = strip, size*nr
+			for j := range bPanels {
+				t.b.pack(&ws.packer, right, strip[j*size*nr:(j+1)*size*nr], t.col+j*nr, k0, n)
+			}
 		}
 		ap := t.packed[words(kn, k0)*t.panels*mr:]
 		for at := t.first; at < t.last; at += t.block {
@@ -159,7 +163,7 @@ func (t *task) run(ws *workspace) {
 			n := min(t.block, t.last-at)
 			for j := range bPanels {
 				c := acc[j*sums+(at-t.first)*mr*nr:]
-				kn.MulPanels(steps, n, ap[at*size*mr:], size*mr, strip[j*size*nr:], c, nr, k0 > 0, nil)
+				kn.MulPanels(steps, n, ap[at*size*mr:], size*mr, packed[j*distance:], c, nr, k0 > 0, nil)
 			}
 			if k0+depth(kn) >= t.k {
 				row := t.from + at*mr
@@ -167,6 +171,15 @@ func (t *task) run(ws *workspace) {
 			}
 		}
 	}
+}
+
+// ready returns the panels of weights b from a row on, from value k0 of their rows on, and their distance, if the kernel
+// can read them where they are in memory.
+func (p *product) ready(b weights, row, k0 int) (panels []float32, distance int, ok bool) {
+	if w, isPanels := b.(*panels8); isPanels {
+		return w.panels(&p.kernel, row, k0)
+	}
+	return nil, 0, false
 }
 
 // finish applies the epilogue to rows×width sums, which are stored panel by panel of B. The sums of a panel have the

@@ -189,6 +189,34 @@ func TestQuantiseRows(t *testing.T) {
 	})
 }
 
+// TestQuantisedOnAnotherPath checks that a weight gives the same bits on every path, whichever path quantised it: the
+// paths keep it in layouts of their own.
+func TestQuantisedOnAnotherPath(t *testing.T) {
+	r := rand.New(rand.NewPCG(59, 60))
+	const m, n, k = 21, 103, 330
+	a, src := randomMatrix(r, m, k, false), randomWeight(r, tensor.BF16, 1, n, k)
+	var weights []Int8Weight
+	var names []string
+	eachInt8(t, func(name string) {
+		w := NewInt8Weight(make([]byte, Int8Bytes(n, k)), n, k)
+		w.QuantiseRows(src, 0, n)
+		weights, names = append(weights, w), append(names, name)
+	})
+	var want []float32
+	eachInt8(t, func(name string) {
+		for i, w := range weights {
+			dst := Matrix{Rows: m, Cols: n, Stride: n, F32: make([]float32, m*n)}
+			LinearInt8(nil, a, Int8Product{Dst: dst, Weight: w})
+			if want == nil {
+				want = dst.F32
+			}
+			if !slices.Equal(dst.F32, want) {
+				t.Errorf("quantised by %s, multiplied by %s: another result", names[i], name)
+			}
+		}
+	})
+}
+
 // TestLinearInt8NaN checks that a NaN or an infinity in a row of the input makes that row of the result NaN, and no
 // other, and that a row of zeros gives zeros.
 func TestLinearInt8NaN(t *testing.T) {
@@ -209,9 +237,31 @@ func TestLinearInt8NaN(t *testing.T) {
 	}
 }
 
+// BenchmarkQuantiseRows quantises a weight of a block into memory whose pages are there, on one thread, and reports the
+// time for a value.
+func BenchmarkQuantiseRows(b *testing.B) {
+	const n, k = 3072, 3072
+	src, memory := randomWeight(rand.New(rand.NewPCG(1, 2)), tensor.BF16, 1, n, k), make([]byte, Int8Bytes(n, k))
+	for p := simd.Int8AVX2; p <= simd.Int8AMX; p++ {
+		restore, err := simd.UseInt8(p)
+		if err != nil {
+			continue
+		}
+		b.Run(p.String(), func(b *testing.B) {
+			count := 0
+			for b.Loop() {
+				NewInt8Weight(memory, n, k).QuantiseRows(src, 0, n)
+				count += n * k
+			}
+			b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(count), "ns/value")
+		})
+		restore()
+	}
+}
+
 // BenchmarkInt8 multiplies by weights of int8, rotated by 256, with the shapes of the 4B model, and reports the rate
 // and the time as a multiple of that of bfloat16 weights on the fastest float path. Both take turns, and the best turn
-// of each counts, so that other programs disturb less.
+// of each counts, so that other programs disturb less. A weight is stored in a file, or quantised in memory.
 func BenchmarkInt8(b *testing.B) {
 	restoreFloat, err := simd.Use(simd.Fastest(simd.Measure()))
 	if err != nil {
@@ -229,21 +279,25 @@ func BenchmarkInt8(b *testing.B) {
 			if err != nil {
 				continue
 			}
-			b.Run(fmt.Sprintf("%d×%d×%d %v", s.m, s.n, s.k, p), func(b *testing.B) {
-				best := [2]time.Duration{time.Hour, time.Hour}
-				for b.Loop() {
-					for i, f := range []func(){
-						func() { Linear(nil, dst, a, plain, BFloat16, Epilogue{}) },
-						func() { LinearInt8(nil, a, Int8Product{Dst: dst, Weight: storedInt8(w)}) },
-					} {
-						begin := time.Now()
-						f()
-						best[i] = min(best[i], time.Since(begin))
+			quantised := NewInt8Weight(make([]byte, Int8Bytes(s.n, s.k)), s.n, s.k)
+			quantised.QuantiseRows(plain, 0, s.n)
+			for where, w := range map[string]Int8Weight{"file": storedInt8(w), "memory": quantised} {
+				b.Run(fmt.Sprintf("%d×%d×%d %v %s", s.m, s.n, s.k, p, where), func(b *testing.B) {
+					best := [2]time.Duration{time.Hour, time.Hour}
+					for b.Loop() {
+						for i, f := range []func(){
+							func() { Linear(nil, dst, a, plain, BFloat16, Epilogue{}) },
+							func() { LinearInt8(nil, a, Int8Product{Dst: dst, Weight: w}) },
+						} {
+							begin := time.Now()
+							f()
+							best[i] = min(best[i], time.Since(begin))
+						}
 					}
-				}
-				b.ReportMetric(float64(best[1])/float64(best[0]), "×bf16")
-				b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)/float64(best[1].Nanoseconds()), "Gop/s")
-			})
+					b.ReportMetric(float64(best[1])/float64(best[0]), "×bf16")
+					b.ReportMetric(2*float64(s.m)*float64(s.n)*float64(s.k)/float64(best[1].Nanoseconds()), "Gop/s")
+				})
+			}
 			restore()
 		}
 	}

@@ -44,11 +44,18 @@ func StoredInt8(t tensor.Tensor) (w Int8Weight, ok bool) {
 // Int8Bytes returns the size of the memory that NewInt8Weight needs for a weight [n, k].
 func Int8Bytes(n, k int) int { return roundUp(n, Int8Panel) * roundUp(k, panelBytes) }
 
-// NewInt8Weight returns a weight of zeros in memory of Int8Bytes bytes, which are zero. QuantiseRows fills it.
+// NewInt8Weight returns a weight of zeros in memory of Int8Bytes bytes, which are zero. QuantiseRows fills it. Its layout
+// is that of the current path, which other paths have to repack.
 func NewInt8Weight(memory []byte, n, k int) Int8Weight {
+	kn := simd.Int8()
+	panels := &panels8{
+		base: unsafe.Pointer(unsafe.SliceData(memory)), rows: n, stride: roundUp(k, panelBytes), width: Int8Panel,
+	}
+	if kn.Quads && !kn.Tiles && Int8Panel%kn.NR == 0 {
+		panels.width, panels.words = kn.NR, true
+	}
 	return Int8Weight{
-		N: n, K: k, Rotation: tensor.RotationFor(k), scales: make([]float32, n),
-		values: &panels8{base: unsafe.Pointer(unsafe.SliceData(memory)), rows: n, stride: roundUp(k, panelBytes)},
+		N: n, K: k, Rotation: tensor.RotationFor(k), scales: make([]float32, n), values: panels,
 	}
 }
 
@@ -58,7 +65,9 @@ func (w Int8Weight) Slice(from, to int) Int8Weight {
 	case *bytes8:
 		w.values = &bytes8{v.at(from, 0), to - from, v.stride}
 	case *panels8:
-		w.values = &panels8{v.base, v.first + from, to - from, v.stride}
+		part := *v
+		part.first, part.rows = v.first+from, to-from
+		w.values = &part
 	}
 	w.N, w.scales = to-from, w.scales[from:to]
 	return w
@@ -69,7 +78,6 @@ func (w Int8Weight) Slice(from, to int) Int8Weight {
 func (w Int8Weight) QuantiseRows(src tensor.Tensor, from, to int) {
 	d, panels := weightOperand(src, w.K), w.values.(*panels8)
 	d.populate(from, to-from)
-	kn := simd.Int8()
 	scratch, lines, offs := make([]float32, w.K), make([]int8, Int8Panel*panels.stride), make([]int, Int8Panel)
 	for i := from; i < to; i += Int8Panel {
 		for r := range Int8Panel {
@@ -80,60 +88,91 @@ func (w Int8Weight) QuantiseRows(src tensor.Tensor, from, to int) {
 				clear(line[:w.K])
 			}
 		}
-		// Whole panels are written one after the other.
-		panel, _, _ := panels.panels(i, 0)
-		if kn.Tiles {
-			kn.PackRows(panel, unsafe.Pointer(&lines[0]), offs, panels.stride/panelBytes)
-			continue
-		}
-		for k := 0; k < panels.stride; k += panelBytes {
-			for r := range Int8Panel {
-				copy(unsafe.Slice((*int8)(panels.at(i+r, k)), panelBytes), lines[offs[r]+k:])
+		panels.set(i, lines, offs)
+	}
+}
+
+// set stores Int8Panel rows from row on: row r is at lines[offs[r]], and has stride bytes. Whole panels are written one
+// after the other. b.first is 0.
+func (b *panels8) set(row int, lines []int8, offs []int) {
+	kn := simd.Int8()
+	for r := 0; r < Int8Panel; r += b.width {
+		from := unsafe.Pointer(&lines[offs[r]])
+		panel := unsafe.Slice((*float32)(b.at(row+r, 0)), b.width*b.stride/4)
+		switch {
+		case b.words && kn.NR == b.width && !kn.Tiles:
+			kn.PackPanel(panel, from, b.stride)
+		case !b.words && kn.Tiles:
+			kn.PackRows(panel, from, offs, b.stride/panelBytes)
+		default:
+			together := b.together()
+			for k := 0; k < b.stride; k += together {
+				for i := range b.width {
+					copy(unsafe.Slice((*int8)(b.at(row+r+i, k)), together), lines[offs[r+i]+k:])
+				}
 			}
 		}
 	}
 }
 
-// Int8Panel is the number of rows of a panel in the memory of NewInt8Weight.
+// Int8Panel is the number of rows that the memory of NewInt8Weight holds together: one panel, or several.
 const Int8Panel = 32
 
 // panelBytes is the number of bytes of a row that lie together in a panel: those of a group of words.
 const panelBytes = 4 * simd.TileWords
 
-// panels8 is a matrix of int8 as an operand, in the packed panels of a kernel with Tiles: rows from row first on. Rows
-// have stride bytes.
+// panels8 is a matrix of int8 as an operand, in packed panels of width rows: rows from row first on. Rows have stride
+// bytes. In a panel a group of panelBytes values of each row lies together: row by row, as kernels with Tiles read it, or,
+// if words is set, word by word, as other kernels with Quads do.
 type panels8 struct {
 	base                unsafe.Pointer
 	first, rows, stride int
+	width               int
+	words               bool
 }
 
-// at returns the address of value k of a row, and of those behind it up to a multiple of panelBytes.
+// together returns the number of values of a row that follow each other in memory: those of a word or of a group.
+func (b *panels8) together() int {
+	if b.words {
+		return 4
+	}
+	return panelBytes
+}
+
+// at returns the address of value k of a row. What lies together with it follows.
 func (b *panels8) at(row, k int) unsafe.Pointer {
 	row += b.first
-	return unsafe.Add(b.base, row/Int8Panel*Int8Panel*b.stride+
-		(k/panelBytes*Int8Panel+row%Int8Panel)*panelBytes+k%panelBytes)
+	panel := unsafe.Add(b.base, (row-row%b.width)*b.stride+k/panelBytes*b.width*panelBytes)
+	if b.words {
+		return unsafe.Add(panel, (k%panelBytes/4*b.width+row%b.width)*4+k%4)
+	}
+	return unsafe.Add(panel, row%b.width*panelBytes+k%panelBytes)
 }
 
 // populate implements weights. The memory is resident.
 func (b *panels8) populate(int, int) {}
 
 // panels returns the packed panels from a row on and from value k0 of their rows on, and the distance of two panels. ok
-// is false if the row is not the first of a panel.
-func (b *panels8) panels(row, k0 int) (p []float32, distance int, ok bool) {
-	if (b.first+row)%Int8Panel != 0 || k0%panelBytes != 0 {
+// is false if the row is not the first of a panel, or if the kernel reads other panels.
+func (b *panels8) panels(kn *simd.Kernel, row, k0 int) (p []float32, distance int, ok bool) {
+	width := kn.NR
+	if kn.Tiles {
+		width = kn.MR
+	}
+	if !kn.Quads || b.words == kn.Tiles || b.width != width || (b.first+row)%width != 0 || k0%panelBytes != 0 {
 		return nil, 0, false
 	}
-	rest := ceilDiv(b.rows-row, Int8Panel)*Int8Panel*b.stride - k0*Int8Panel
-	return unsafe.Slice((*float32)(b.at(row, k0)), rest/4), Int8Panel * b.stride / 4, true
+	rest := ceilDiv(b.rows-row, width)*width*b.stride - k0*width
+	return unsafe.Slice((*float32)(b.at(row, k0)), rest/4), width * b.stride / 4, true
 }
 
 // pack implements operand.
 func (b *panels8) pack(p *packer, side side, dst []float32, row, k0, n int) {
 	width, stride := p.width(side), roundUp(n, panelBytes)
-	lines := grow(&p.lines, width*stride)
+	lines, together := grow(&p.lines, width*stride), b.together()
 	for r := range min(width, b.rows-row) {
-		for k := 0; k < n; { // up to the end of a group
-			part := min(n-k, panelBytes-(k0+k)%panelBytes)
+		for k := 0; k < n; { // up to the end of what lies together
+			part := min(n-k, together-(k0+k)%together)
 			copy(lines[r*stride+k:], unsafe.Slice((*int8)(b.at(row+r, k0+k)), part))
 			k += part
 		}

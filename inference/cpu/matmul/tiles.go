@@ -59,7 +59,7 @@ func (t *tileTask) run(ws *workspace) {
 	for k0 := 0; k0 == 0 || k0 < t.k; k0 += depth(kn) {
 		n := min(depth(kn), t.k-k0)
 		size, steps := panelWords(kn, n)*side, words(kn, n)
-		packed, distance, ready := t.ready(k0)
+		packed, distance, ready := t.ready(t.b, t.row, k0)
 		if !ready {
 			packed, distance = strip, size
 			for j := range bPanels {
@@ -82,14 +82,6 @@ func (t *tileTask) run(ws *workspace) {
 			}
 		}
 	}
-}
-
-// ready returns the panels of the strip from value k0 of its rows on, and their distance, if they are in memory.
-func (t *tileTask) ready(k0 int) (p []float32, distance int, ok bool) {
-	if b, isPanels := t.b.(*panels8); isPanels {
-		return b.panels(t.row, k0)
-	}
-	return nil, 0, false
 }
 
 // firstPanel returns the task's first panel of A, from value k of its rows on, or from value 0 if k is past the end.

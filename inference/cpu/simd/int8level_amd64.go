@@ -34,6 +34,7 @@ func int8SetFor(p Int8Path) *int8Set {
 	case Int8AVX512VNNI:
 		s.kernel, s.peak, s.peakOps = zmm, peakI8AVX512VNNI, 24*64*2
 		s.kernel.mul, s.kernel.Quads, s.kernel.Offset = gemmI8x12x32, true, 128
+		s.kernel.packPairs = packPairsAMX
 	case Int8AMX:
 		s.kernel = Kernel{
 			MR: 32, NR: 32, KC: 256, Quads: true, Tiles: true, mulTiles: gemmAMXInt8x32x32, pack: packAVX2,

@@ -139,6 +139,20 @@ func (k *Kernel) PackRows(dst []float32, src unsafe.Pointer, offs []int, groups 
 	k.packRows(&dst[0], (*byte)(src), &offs[0], groups)
 }
 
+// PackPanel packs a panel of B, whose rows follow each other, for a kernel with Quads and without Tiles: sizeBytes of each
+// row, a multiple of 64.
+func (k *Kernel) PackPanel(dst []float32, src unsafe.Pointer, sizeBytes int) {
+	if k.packPairs != nil {
+		k.PackPairs(dst, src, sizeBytes, sizeBytes/64)
+		return
+	}
+	offs := make([]int, k.NR)
+	for r := range offs {
+		offs[r] = r * sizeBytes
+	}
+	k.Pack(dst, k.NR, src, offs, sizeBytes/4)
+}
+
 // PackPairs packs a panel of B for a kernel of AVX-512 that has NR = 32. The rows are stride bytes apart, with any alignment, and have
 // groups·2·TileWords bfloat16 values each.
 func (k *Kernel) PackPairs(dst []float32, src unsafe.Pointer, stride, groups int) {
