@@ -246,6 +246,8 @@ type ConvParams struct {
 	Bias Weight
 	// Add adds the result to dst instead of storing it.
 	Add bool
+	// ReLU stores max(y, 0) of the result y, which includes Bias and what was added. NaN stays NaN.
+	ReLU bool
 	// Norm, unless nil, applies GroupNorm to the input before it is padded and convolved. x is not changed.
 	Norm *GroupNormParams
 }

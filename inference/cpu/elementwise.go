@@ -49,14 +49,7 @@ func (b *Backend) SiLUMul(dst, x, y backend.Matrix) {
 // ReLU computes dst = max(x, 0).
 func (b *Backend) ReLU(dst, x backend.Matrix) {
 	mustMatch("ReLU", dst, x)
-	b.mapRows(dst, x, func(_ int, out, in []float32) {
-		for i, v := range in {
-			if v < 0 {
-				v = 0
-			}
-			out[i] = v
-		}
-	})
+	b.mapRows(dst, x, func(_ int, out, in []float32) { simd.ReLU(out, in) })
 }
 
 // PReLU computes dst = x where x ≥ 0, else x ⊙ slope.

@@ -142,5 +142,5 @@ func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.Conv
 	}
 	pic := matmul.Picture{Height: p.Height, Width: p.Width, Upsample: p.Upsample, Downsample: p.Downsample}
 	matmul.Conv2D(b.stop, operand(dst), operand(x), pic, w.(*weight).Tensor, b.precision(),
-		matmul.Epilogue{Bias: vectorOf(p.Bias), Residual: p.Add})
+		matmul.Epilogue{Bias: vectorOf(p.Bias), Residual: p.Add, ReLU: p.ReLU})
 }

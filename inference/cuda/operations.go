@@ -159,8 +159,11 @@ func (b *Backend) Attention(dst, query, key, value backend.Matrix, p backend.Att
 	})
 }
 
-// Conv2D convolves the picture x.
+// Conv2D convolves the picture x. A ReLU of the result is a kernel of its own.
 func (b *Backend) Conv2D(dst, x backend.Matrix, w backend.Weight, p backend.ConvParams) {
+	if p.ReLU {
+		defer func() { b.ReLU(dst, dst) }()
+	}
 	conv := kernels.ConvParams{
 		Height: p.Height, Width: p.Width, Kernel: w.Shape()[2], Upsample: p.Upsample, Downsample: p.Downsample,
 	}

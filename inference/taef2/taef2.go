@@ -194,24 +194,24 @@ func (p *pass) convolve(c convolution, upsample bool) {
 }
 
 func (p *pass) block(blk block) {
-	b := p.d.b
-	params := func(c convolution, add bool) backend.ConvParams {
-		return backend.ConvParams{Height: p.height, Width: p.width, Bias: c.bias, Add: add}
-	}
+	b, same := p.d.b, backend.ConvParams{Height: p.height, Width: p.width}
 	if q := blk.pool; q != nil {
-		wide := p.alloc(poolWidth)
-		b.Conv2D(wide, p.x, q.in, params(convolution{}, false))
+		wide, sum := p.alloc(poolWidth), same
+		b.Conv2D(wide, p.x, q.in, same)
 		b.GroupNorm(wide, wide, backend.GroupNormParams{Groups: poolGroups, Gamma: q.gamma, Beta: q.beta, Eps: poolEps})
 		b.ReLU(wide, wide)
-		b.Conv2D(p.x, wide, q.out, params(convolution{}, true))
+		sum.Add = true
+		b.Conv2D(p.x, wide, q.out, sum)
 		b.Free(wide)
 	}
+	convolve := func(dst, x backend.Matrix, c convolution, add bool) {
+		params := same
+		params.Bias, params.Add, params.ReLU = c.bias, add, true
+		b.Conv2D(dst, x, c.weight, params)
+	}
 	first, second := p.alloc(width), p.alloc(width)
-	b.Conv2D(first, p.x, blk.convs[0].weight, params(blk.convs[0], false))
-	b.ReLU(first, first)
-	b.Conv2D(second, first, blk.convs[1].weight, params(blk.convs[1], false))
-	b.ReLU(second, second)
-	b.Conv2D(p.x, second, blk.convs[2].weight, params(blk.convs[2], true))
-	b.ReLU(p.x, p.x)
+	convolve(first, p.x, blk.convs[0], false)
+	convolve(second, first, blk.convs[1], false)
+	convolve(p.x, second, blk.convs[2], true)
 	b.Free(first, second)
 }

@@ -153,3 +153,41 @@ func TestWork(t *testing.T) {
 		t.Errorf("%v multiply-adds a pixel, want %v", Work(), sum)
 	}
 }
+
+// BenchmarkDecode decodes the latents of a picture of 512×512 pixels on the path in use, in both formats of
+// activations, and reports the rate of the whole.
+func BenchmarkDecode(b *testing.B) {
+	weights, err := synthetic.ReadManifest(filepath.Join("..", "testdata", "golden", "taef2", "taef2.safetensors.json"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	restore, err := cpu.Use(cpu.Fastest(cpu.Measure()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer restore()
+	const side = 512
+	for _, format := range []tensor.DType{tensor.F32, tensor.BF16} {
+		b.Run(format.String(), func(b *testing.B) {
+			own := cpu.New(format)
+			defer own.Close()
+			own.Begin(b.Context())
+			d, err := New(own, weights)
+			if err != nil {
+				b.Fatal(err)
+			}
+			tokens := make([]float32, side/16*(side/16)*TokenChannels)
+			for i := range tokens {
+				tokens[i] = float32(i%31-15) / 10
+			}
+			latents := own.Alloc(side/16*(side/16), TokenChannels, tensor.F32)
+			own.Upload(latents, tokens)
+			for b.Loop() {
+				if _, err := d.Decode(b.Context(), latents, side, side); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(2e-9*Work()*side*side*float64(b.N)/b.Elapsed().Seconds(), "GFLOP/s")
+		})
+	}
+}

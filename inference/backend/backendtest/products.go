@@ -356,25 +356,30 @@ func testAttention(h *harness) {
 func testConv2D(h *harness) {
 	for _, s := range []struct {
 		height, width, in, out, kernel int
-		up, down, add                  bool
+		up, down, add, relu            bool
 		groups                         int // groups of ConvParams.Norm; 0 for none
 	}{
-		{1, 1, 3, 5, 3, false, false, false, 0},
-		{4, 6, 3, 17, 3, false, false, false, 0},
-		{7, 5, 33, 31, 3, false, false, true, 0},
-		{6, 8, 16, 24, 1, false, false, true, 0},
-		{5, 3, 8, 9, 3, true, false, false, 0},
-		{8, 6, 12, 20, 3, false, true, false, 0},
-		{16, 24, 64, 64, 3, false, false, false, 0},
-		{9, 11, 128, 3, 3, false, false, false, 0},
-		{9, 11, 64, 3, 3, false, false, false, 8},
-		{10, 17, 48, 40, 3, false, false, true, 4},
-		{5, 3, 6, 9, 3, true, false, false, 2},
+		{1, 1, 3, 5, 3, false, false, false, false, 0},
+		{4, 6, 3, 17, 3, false, false, false, false, 0},
+		{7, 5, 33, 31, 3, false, false, true, false, 0},
+		{6, 8, 16, 24, 1, false, false, true, false, 0},
+		{5, 3, 8, 9, 3, true, false, false, false, 0},
+		{8, 6, 12, 20, 3, false, true, false, false, 0},
+		{16, 24, 64, 64, 3, false, false, false, false, 0},
+		{9, 11, 128, 3, 3, false, false, false, false, 0},
+		{9, 11, 64, 3, 3, false, false, false, false, 8},
+		{10, 17, 48, 40, 3, false, false, true, false, 4},
+		{5, 3, 6, 9, 3, true, false, false, false, 2},
+		{7, 5, 33, 31, 3, false, false, false, true, 0},
+		{6, 8, 16, 24, 3, false, false, true, true, 0},
+		{10, 17, 48, 40, 3, false, false, false, true, 4},
 	} {
 		x := h.table(s.height*s.width, s.in)
 		w, values := h.weight(tensor.BF16, s.out, s.in, s.kernel, s.kernel)
 		bias, biases := h.weight(tensor.F32, s.out)
-		p := backend.ConvParams{Height: s.height, Width: s.width, Upsample: s.up, Downsample: s.down, Bias: bias, Add: s.add}
+		p := backend.ConvParams{
+			Height: s.height, Width: s.width, Upsample: s.up, Downsample: s.down, Bias: bias, Add: s.add, ReLU: s.relu,
+		}
 		source := h.upload(x)
 		if s.groups > 0 {
 			gamma, gammas := h.weight(tensor.BF16, s.in)
@@ -412,6 +417,9 @@ func testConv2D(h *harness) {
 						sum += at(y, x0, c) * values[((o*s.in+c)*s.kernel+ky)*s.kernel+kx]
 					}
 				}
+			}
+			if s.relu {
+				return max(sum, 0)
 			}
 			return sum
 		})

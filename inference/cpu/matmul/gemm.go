@@ -231,12 +231,21 @@ func (ep *Epilogue) apply(ws *workspace, dst Matrix, row, col int, y []float32) 
 			simd.WidenBF16(old, d)
 			ep.add(y, old, y, col)
 		}
+		if ep.ReLU {
+			simd.ReLU(y, y)
+		}
 		simd.RoundBF16(d, y)
-	case ep.Residual:
-		d := dst.F32[at : at+len(y)]
-		ep.add(d, d, y, col)
 	default:
-		copy(dst.F32[at:at+len(y)], y)
+		d := dst.F32[at : at+len(y)]
+		if ep.Residual {
+			ep.add(d, d, y, col)
+			y = d
+		}
+		if ep.ReLU {
+			simd.ReLU(d, y)
+		} else {
+			copy(d, y)
+		}
 	}
 }
 

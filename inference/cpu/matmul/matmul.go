@@ -89,6 +89,8 @@ type Epilogue struct {
 	// bfloat16 destination the sum is computed in float32 and rounded once.
 	Residual bool
 	Gate     []float32
+	// ReLU stores max(y, 0) of what the fields above make of y. NaN stays NaN.
+	ReLU bool
 	// Store, unless nil, is called with parts of y instead of storing them in the destination: y holds columns of row,
 	// beginning with col. Goroutines call it concurrently, once for each part. It may overwrite y and scratch, which
 	// have the same length.

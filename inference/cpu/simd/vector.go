@@ -9,6 +9,7 @@ import (
 // vector holds the row operations of a level. The length of dst, or of a if there is no dst, is the number of elements.
 type vector struct {
 	exp, silu    func(dst, a []float32)
+	relu         func(dst, a []float32)
 	siluMul, add func(dst, a, b []float32)
 	mulAdd       func(dst, a, b, c []float32)
 	scale        func(dst, a []float32, s float32)
@@ -51,6 +52,9 @@ func Exp(dst, a []float32) { current.Load().exp(dst, a[:len(dst)]) }
 // SiLU stores a / (1 + e^-a). The error is at most 4 ulp for a ≥ −87. Below that e^-a overflows, and the result goes to
 // −0 as in the usual float32 formula, with an absolute error under 1.5e-36. For −Inf it is NaN.
 func SiLU(dst, a []float32) { current.Load().silu(dst, a[:len(dst)]) }
+
+// ReLU stores max(a, 0). NaN stays NaN, and −0 stays −0.
+func ReLU(dst, a []float32) { current.Load().relu(dst, a[:len(dst)]) }
 
 // SiLUMul stores SiLU(a)·b, as SwiGLU needs it. SiLU(a) is rounded before the multiplication.
 func SiLUMul(dst, a, b []float32) { current.Load().siluMul(dst, a[:len(dst)], b[:len(dst)]) }
@@ -241,8 +245,14 @@ func map2(f func(a, b float32) float32) func(dst, a, b []float32) {
 }
 
 var vectorGeneric = vector{
-	exp:     map1(exp32),
-	silu:    map1(silu32),
+	exp:  map1(exp32),
+	silu: map1(silu32),
+	relu: map1(func(v float32) float32 {
+		if v < 0 {
+			return 0
+		}
+		return v
+	}),
 	siluMul: map2(func(a, b float32) float32 { return silu32(a) * b }),
 	add:     map2(func(a, b float32) float32 { return a + b }),
 	mulAdd: func(dst, a, b, c []float32) {

@@ -12,6 +12,11 @@ func expAVX2(dst *float32, a *float32, n int)
 //go:noescape
 func siluAVX2(dst *float32, a *float32, n int)
 
+// reluAVX2 stores max(a, 0) for n elements, a multiple of 8.
+//
+//go:noescape
+func reluAVX2(dst *float32, a *float32, n int)
+
 // siluMulAVX2 stores a / (1 + exp(-a)) · b for n elements, a multiple of 8.
 //
 //go:noescape

@@ -106,6 +106,8 @@ func TestElementwise(t *testing.T) {
 			func(a, b, c float32) float64 { return float64(a * 0.3) }},
 		{"normalize", 0, func(d, a, b, c []float32) { Normalize(d, a, 0.1, 3) },
 			func(a, b, c float32) float64 { v := a - 0.1; return float64(v * 3) }},
+		{"relu", 0, func(d, a, b, c []float32) { ReLU(d, a) },
+			func(a, b, c float32) float64 { return math.Max(float64(a), 0) }},
 		{"siluMul", 5, func(d, a, b, c []float32) { SiLUMul(d, a, b) },
 			func(a, b, c float32) float64 { return float64(a) / (1 + math.Exp(-float64(a))) * float64(b) }},
 	} {

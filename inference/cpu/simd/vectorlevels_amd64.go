@@ -55,6 +55,7 @@ func tail3(dst, a, b, c []float32) {
 var vectorAVX2 = vector{
 	exp:     tail1(expAVX2),
 	silu:    tail1(siluAVX2),
+	relu:    tail1(reluAVX2),
 	siluMul: tail2(siluMulAVX2),
 	add:     tail2(addAVX2),
 	mulAdd:  tail3,

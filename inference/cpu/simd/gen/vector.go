@@ -16,6 +16,12 @@ func vector() {
 		{name: "expAVX2", doc: "exp(a)", in: f32, body: func(v []reg.VecVirtual) reg.VecVirtual { return y.exp(v[0]) }},
 		{name: "siluAVX2", doc: "a / (1 + exp(-a))", in: f32,
 			body: func(v []reg.VecVirtual) reg.VecVirtual { return y.silu(v[0]) }},
+		{name: "reluAVX2", doc: "max(a, 0)", in: f32, body: func(v []reg.VecVirtual) reg.VecVirtual {
+			zero := YMM()
+			VXORPS(zero, zero, zero)
+			VMAXPS(v[0], zero, v[0]) // gives the second source, v[0], if that is NaN or −0
+			return v[0]
+		}},
 		{name: "siluMulAVX2", doc: "a / (1 + exp(-a)) · b", in: f32, inputs: 2,
 			body: func(v []reg.VecVirtual) reg.VecVirtual {
 				s := y.silu(v[0])
