@@ -133,11 +133,13 @@ type gather struct {
 	kw, outWidth, rows, stride, padY, padX, channels int
 }
 
-// pixel returns the row of the source for tap ky·kw + kx of the result's pixel row, or -1 if that is outside the
-// picture.
-func (g *gather) pixel(row, tap int) int {
-	y := row/g.outWidth*g.stride + tap/g.kw - g.padY
-	x := row%g.outWidth*g.stride + tap%g.kw - g.padX
+// place returns where the first tap of the result's pixel row lies in the picture.
+func (g *gather) place(row int) (y, x int) {
+	return row/g.outWidth*g.stride - g.padY, row%g.outWidth*g.stride - g.padX
+}
+
+// pixel returns the row of the source for a place in the picture, or -1 if that is outside.
+func (g *gather) pixel(y, x int) int {
 	if g.Upsample {
 		if y < 0 || x < 0 || y >= 2*g.Height || x >= 2*g.Width {
 			return -1
@@ -155,25 +157,30 @@ func (g *gather) pack(p *packer, side side, dst []float32, row, k0, n int) {
 	width := p.width(side)
 	if g.channels%p.group() != 0 {
 		p.packCopy(side, dst, min(width, g.rows-row), n, func(r int, dst []float32) {
+			y, x := g.place(row + r)
 			for k := k0; len(dst) > 0; {
-				c := k % g.channels
+				tap, c := k/g.channels, k%g.channels
 				part := dst[:min(len(dst), g.channels-c)]
-				g.widenPixel(part, g.pixel(row+r, k/g.channels), c)
+				g.widenPixel(part, g.pixel(y+tap/g.kw, x+tap%g.kw), c)
 				k, dst = k+len(part), dst[len(part):]
 			}
 		})
 		return
 	}
 	direct := g.dtype == tensor.BF16 || !p.round
-	var pixels [32]int
+	var ys, xs, pixels [32]int
+	for r := range min(width, g.rows-row) {
+		ys[r], xs[r] = g.place(row + r)
+	}
 	for k := k0; k < k0+n; {
 		tap, c := k/g.channels, k%g.channels
 		part := min(k0+n-k, g.channels-c)
+		dy, dx := tap/g.kw, tap%g.kw
 		inside := row+width <= g.rows
 		for r := range width {
 			pixels[r] = -1
 			if row+r < g.rows {
-				pixels[r] = g.pixel(row+r, tap)
+				pixels[r] = g.pixel(ys[r]+dy, xs[r]+dx)
 			}
 			inside = inside && pixels[r] >= 0
 			p.offs[r] = pixels[r] * g.dense.stride
