@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/kleinbild/kleinbild/inference/backend"
-	"github.com/kleinbild/kleinbild/inference/checkpoint/synthetic"
 	"github.com/kleinbild/kleinbild/inference/cuda"
 	"github.com/kleinbild/kleinbild/inference/picture"
 	"github.com/kleinbild/kleinbild/kernels/cu"
@@ -404,15 +403,6 @@ func TestCachingCancelled(t *testing.T) {
 	if again := generate(t, e, ask); !samePicture(again, want) {
 		t.Error("another picture after a cancelled run")
 	}
-}
-
-// full9B returns the spec of a model with the sizes of FLUX.2 [klein] 9B.
-func full9B() synthetic.Spec {
-	s := synthetic.Full4B()
-	s.Transformer = synthetic.NewTransformer(32, 8, 24, 12288)
-	s.TextEncoder = synthetic.NewTextEncoder(36, 4096, 32, 8, 12288, 151936)
-	s.TextEncoder.TieWordEmbeddings = false
-	return s
 }
 
 // TestKeysValuesOf9B plans pictures of a full-size 9B-KV model with references of 1024×1024, without its weights. The
