@@ -59,7 +59,7 @@ func openParts(ctx context.Context, items []string) (_ *Checkpoint, err error) {
 			return nil, err
 		}
 	}
-	if c.Transformer.set != nil {
+	if c.Transformer.set != nil && c.Name == "" {
 		file := filepath.Base(c.Transformer.set.Files()[0].Path())
 		c.Name = strings.TrimSuffix(file, filepath.Ext(file))
 		c.Hint = hintOf(file)

@@ -86,7 +86,7 @@ func indexOf(path string) (string, error) {
 }
 
 // addModel sets the components that c lacks from a Diffusers folder, or from the demo model, and the tokenizer if c has
-// none.
+// none. With the transformer it takes the model's name and variant.
 func (c *Checkpoint) addModel(ctx context.Context, dir string) error {
 	f := folder{files: os.DirFS(dir), dir: dir}
 	if dir == Demo {
@@ -99,6 +99,15 @@ func (c *Checkpoint) addModel(ctx context.Context, dir string) error {
 		}
 		if err := f.openComponent(ctx, p, part.folder, part.weightsName, part.kind); err != nil {
 			return err
+		}
+		if part.kind == transformer {
+			var err error
+			if c.Index, err = f.readModelIndex("model_index.json"); err != nil {
+				return err
+			}
+			if c.Name = folderName(dir); dir == Demo {
+				c.Name = demoName
+			}
 		}
 	}
 	switch tokenizer := f.path("tokenizer"); {

@@ -200,6 +200,28 @@ func TestDigestTellsModelsApart(t *testing.T) {
 	add("other seed", spec(dir, bf16File, vaeFile, textFile))
 }
 
+// TestVariantOfParts takes parts of a model with a reference cache: with its transformer comes its variant, and its name.
+func TestVariantOfParts(t *testing.T) {
+	folder, single := tiny(t)
+	index := filepath.Join(folder, "model_index.json")
+	text, err := os.ReadFile(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, index, strings.ReplaceAll(string(text), `"Flux2KleinPipeline"`, `"Flux2KleinKVPipeline"`))
+	kv := mustOpen(t, spec(single, textFile)+","+folder)
+	if kv.Name != "tiny" || kv.Hint != nil || !kv.Index.KV {
+		t.Errorf("with its transformer: %s, %+v, %+v", kv.Name, kv.Hint, kv.Index)
+	}
+	plain := mustOpen(t, spec(single, bf16File)+","+folder)
+	if plain.Name != "flux-2-klein-4b" || plain.Hint == nil || plain.Hint.KV || plain.Index.KV {
+		t.Errorf("with another transformer: %s, %+v, %+v", plain.Name, plain.Hint, plain.Index)
+	}
+	if s, err := Judge(t.Context(), folder); err != nil || !s.KV || s.Base {
+		t.Errorf("the folder: %+v, %v", s, err)
+	}
+}
+
 func TestVariantHint(t *testing.T) {
 	for file, want := range map[string]VariantHint{
 		"flux-2-klein-4b.safetensors":          {},
