@@ -360,6 +360,19 @@ func TestPlannedKeysValues(t *testing.T) {
 		t.Error("a picture without references drops what fits beside it")
 	}
 
+	// Weights come and go while the references are computed, and in each step.
+	tight, d := openKVSim(t, ptxsim.Device{TotalBytes: p.LeastBytes + p.WeightsBytes/4})
+	p = plan(t, tight, ask)
+	if !p.Fits() || p.PeakBytes >= p.WeightsBytes {
+		t.Errorf("%+v on a tight device, want weights to be loaded in turn", p)
+	}
+	for _, name := range []string{"a tight device", "a tight device with the cache"} {
+		if result := generate(t, tight, ask); !samePicture(first, result) {
+			t.Errorf("%s: another picture", name)
+		}
+		checkPeak(t, name, d, p)
+	}
+
 	// There is just room for the second picture.
 	large := quick("a dog")
 	large.Size = &picture.Size{Width: 160, Height: 128}
