@@ -200,7 +200,7 @@ func TestDigestTellsModelsApart(t *testing.T) {
 	add("other seed", spec(dir, bf16File, vaeFile, textFile))
 }
 
-// TestVariantOfParts takes parts of a model with a reference cache: with its transformer comes its variant, and its name.
+// TestVariantOfParts takes parts of a model with a reference cache: with its transformer come its variant and name.
 func TestVariantOfParts(t *testing.T) {
 	folder, single := tiny(t)
 	index := filepath.Join(folder, "model_index.json")
