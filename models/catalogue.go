@@ -1,5 +1,6 @@
-// Package models downloads FLUX.2 [klein] models from Hugging Face, and lists, verifies and removes installed ones. Get
-// takes a model of the catalogue and returns a folder that the engine can open.
+// Package models downloads FLUX.2 [klein] models from Hugging Face, and networks that enlarge pictures from the
+// releases of their authors; it lists, verifies and removes installed ones. Get takes a model of the catalogue and
+// returns a folder that the engine can open.
 //
 // No other package of the program connects to a server by itself, and this one does so only in Get. It prints nothing:
 // it reports progress to a callback. An interrupted download is resumed by the next Get. A model gets its final name
@@ -42,6 +43,16 @@ type Licence struct {
 type source struct {
 	repository string
 	files      []pattern
+	// release, unless nil, is used in place of the hub.
+	release *release
+}
+
+// release is a file of a release on another server. Its size and digest are part of the program: that server lists
+// none. The repository is the page that people know.
+type release struct {
+	tag     string
+	address string // of the file
+	file    wanted
 }
 
 // pattern selects the files whose path matches path (path.Match). to is the file's path in the model's folder, or "" if

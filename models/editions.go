@@ -138,7 +138,7 @@ func (e edition) whole() Model {
 	return Model{
 		Name: e.name(), Title: title, Plain: e.plain(), About: e.about, Licence: e.licence, SizeBytes: e.wholeBytes,
 		Quality: checkpoint.AsBF16, Need: checkpoint.CountNeed(e.size, e.transformerBytes), Measured: e.measured,
-		sources: []source{{"black-forest-labs/FLUX.2-klein-" + e.id(), []pattern{
+		sources: []source{{repository: "black-forest-labs/FLUX.2-klein-" + e.id(), files: []pattern{
 			{path: "model_index.json"}, {path: "scheduler/*.json"},
 			{path: "tokenizer/*"},
 			{path: "transformer/*.json"}, {path: "transformer/*.safetensors"},
@@ -163,19 +163,19 @@ func (e edition) stored(s storage) Model {
 		size += "-KV"
 	}
 	lower := strings.ToLower(e.id())
-	transformer := source{"unsloth/FLUX.2-klein-" + e.id() + "-GGUF",
-		[]pattern{{path: fmt.Sprintf("flux-2-klein-%s-%s.gguf", lower, s.title)}}}
+	transformer := source{repository: "unsloth/FLUX.2-klein-" + e.id() + "-GGUF",
+		files: []pattern{{path: fmt.Sprintf("flux-2-klein-%s-%s.gguf", lower, s.title)}}}
 	if s.official {
-		transformer = source{fmt.Sprintf("black-forest-labs/FLUX.2-klein-%s-%s", lower, s.suffix),
-			[]pattern{{path: fmt.Sprintf("flux-2-klein-%s-%s.safetensors", lower, s.suffix)}}}
+		transformer = source{repository: fmt.Sprintf("black-forest-labs/FLUX.2-klein-%s-%s", lower, s.suffix),
+			files: []pattern{{path: fmt.Sprintf("flux-2-klein-%s-%s.safetensors", lower, s.suffix)}}}
 	}
 	i, encoderName := 0, "Qwen3-4B"
 	if e.size == "9B" {
 		i, encoderName = 1, "Qwen3-8B"
 	}
-	others := source{comfy, []pattern{{"split_files/vae/flux2-vae.safetensors", "flux2-vae.safetensors"}}}
+	others := source{repository: comfy, files: []pattern{{"split_files/vae/flux2-vae.safetensors", "flux2-vae.safetensors"}}}
 	sources := []source{transformer, {
-		"Qwen/" + encoderName + "-GGUF", []pattern{{path: fmt.Sprintf("%s-%s.gguf", encoderName, s.encoderFile)}},
+		repository: "Qwen/" + encoderName + "-GGUF", files: []pattern{{path: fmt.Sprintf("%s-%s.gguf", encoderName, s.encoderFile)}},
 	}, others}
 	encoder := s.encoder
 	if s.suffix == "fp8" && e.size == "4B" {

@@ -205,7 +205,7 @@ func (d *download) fetch(ctx context.Context, p *part) error {
 	defer cancel(nil)
 	timer := time.AfterFunc(d.patience.stall, func() { cancel(errStalled) })
 	defer timer.Stop()
-	response, err := d.hub.get(ctx, p.repository, d.hub.url(p.repository, p.commit, p.Path), p.size)
+	response, err := d.hub.get(ctx, p.repository, d.hub.url(p.wanted), p.size)
 	if err != nil {
 		var status *statusError
 		if errors.As(err, &status) && status.status == http.StatusRequestedRangeNotSatisfiable {

@@ -213,6 +213,12 @@ func lock(dir, name string) (unlock func(), err error) {
 // listAll requests the file lists of the model's repositories and returns the files to download.
 func listAll(ctx context.Context, h *hub, m Model, p patience, report func(string)) (files []wanted, err error) {
 	for _, s := range m.sources {
+		if r := s.release; r != nil {
+			f := r.file
+			f.repository, f.commit, f.address = s.repository, r.tag, r.address
+			files = append(files, f)
+			continue
+		}
 		err := p.retry(ctx, report, func() (progressed bool, err error) {
 			commit, all, err := h.list(ctx, s.repository)
 			if err != nil {

@@ -107,7 +107,8 @@ func (h *hub) get(ctx context.Context, repository, address string, offset int64)
 	}
 	request.Header.Set("User-Agent", "kleinbild")
 	request.Header.Set("Accept-Encoding", "identity") // so that sizes and offsets are those of the file
-	if h.token != "" {
+	ofHub := request.URL.Scheme == h.base.Scheme && request.URL.Host == h.base.Host
+	if h.token != "" && ofHub { // releases are on other servers
 		request.Header.Set("Authorization", "Bearer "+h.token)
 	}
 	if offset > 0 {
@@ -117,10 +118,10 @@ func (h *hub) get(ctx context.Context, repository, address string, offset int64)
 	if err != nil {
 		return nil, err
 	}
-	switch response.StatusCode {
-	case http.StatusOK, http.StatusPartialContent:
+	switch status := response.StatusCode; {
+	case status == http.StatusOK, status == http.StatusPartialContent:
 		return response, nil
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case ofHub && (status == http.StatusUnauthorized || status == http.StatusForbidden):
 		response.Body.Close()
 		page := h.base.JoinPath(repository).String()
 		return nil, &AccessError{Repository: repository, URL: page, HadToken: h.token != ""}
@@ -206,9 +207,12 @@ func siblings(text json.RawMessage) (files []remoteFile, err error) {
 	return files, nil
 }
 
-// url returns the address of a file of a commit.
-func (h *hub) url(repository, commit, file string) string {
-	return h.base.JoinPath(repository, "resolve", commit, file).String()
+// url returns the address of a file.
+func (h *hub) url(f wanted) string {
+	if f.address != "" {
+		return f.address
+	}
+	return h.base.JoinPath(f.repository, "resolve", f.commit, f.Path).String()
 }
 
 // choose returns the files that the source's patterns select, with their paths in the model's folder. Each pattern must
@@ -245,6 +249,7 @@ type wanted struct {
 	to         string // the path in the model's folder, with slashes
 	repository string
 	commit     string
+	address    string // "" for a file of the hub
 }
 
 // check returns an error if the file's path, size or digest is invalid. The hub's list is not trusted: the file is

@@ -157,7 +157,7 @@ func (h *fakeHub) total() int {
 // small is a model of two files.
 func small() Model {
 	patterns := []pattern{{path: "config.json"}, {path: "weights/*.bin"}}
-	return Model{Name: "small", Licence: apache, sources: []source{{"owner/small", patterns}}}
+	return Model{Name: "small", Licence: apache, sources: []source{{repository: "owner/small", files: patterns}}}
 }
 
 // options of a download that is not patient at all. The hub is complete from here on.
