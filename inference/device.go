@@ -80,8 +80,8 @@ var ErrNoFloat32 = errors.New("it computes in bf16, not in float32")
 // noDriverNotice lacks the places where the driver's library was searched for, which doctor shows.
 var noDriverNotice = fmt.Sprintf("computing on the processor: %v", cu.ErrNoDriver)
 
-// openBackend chooses and opens the backend for opts and a checkpoint; nothing else chooses one. p is the precision
-// that it computes in. The notices say why a graphics card is not used, or why int8 changes nothing.
+// openBackend chooses and opens the backend for opts and a checkpoint; nothing else chooses one. Without a checkpoint,
+// for an upscaler, the precision must not be int8. p is the precision that it computes in. The notices say why a graphics card is not used, or why int8 changes nothing.
 func openBackend(
 	opts Options, ckpt *checkpoint.Checkpoint,
 ) (b backend.Backend, p Precision, notices []string, err error) {
@@ -145,6 +145,9 @@ func openProcessor(
 	activation, auto := tensor.F32, Float32
 	if precision == BF16 || precision != Float32 && cpu.Current().MultipliesBF16() {
 		activation, auto = tensor.BF16, BF16
+	}
+	if ckpt == nil {
+		return cpu.New(activation), auto, nil
 	}
 	// The blocks of the transformer are what is quantised. If only a part of them is stored as int8, auto leaves int8
 	// alone: it would not quantise the rest, and so its pictures could not be repeated by asking for int8.

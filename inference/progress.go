@@ -23,6 +23,8 @@ const (
 	StageQueue Stage = "queue"
 	// StageStitch lays the picture into image 1, or matches its colours. Only edits have it.
 	StageStitch Stage = "stitch"
+	// StageUpscale is the only stage of an Upscaler. Its parts are tiles.
+	StageUpscale Stage = "upscale"
 )
 
 // Progress tells how far a run is. The goroutine that computes reports it when a stage begins and after every layer, so

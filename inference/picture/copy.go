@@ -25,20 +25,21 @@ type encoder struct {
 	// check returns an error if the format cannot hold m and reserveBytes more.
 	check   func(m Metadata, reserveBytes int) error
 	quality int // if none is asked for
+	side    int // the longest that the format can hold, 0 if there is no limit
 }
 
 var (
 	pngEncoder = encoder{
 		func(w io.Writer, img image.Image, meta *Metadata, _ int) error { return encode(w, img, meta) },
 		func(m Metadata, _ int) error { return m.Check() },
-		lossless,
+		lossless, 0,
 	}
 	jpegEncoder = encoder{encodeJPEG, func(m Metadata, reserveBytes int) error {
 		_, err := m.exif(maxExifBytes - reserveBytes)
 		return err
-	}, JPEGQuality}
-	webpEncoder = encoder{encodeWebP, pngEncoder.check, lossless}
-	tiffEncoder = encoder{encodeTIFF, pngEncoder.check, lossless}
+	}, JPEGQuality, 1<<16 - 1}
+	webpEncoder = encoder{encodeWebP, pngEncoder.check, lossless, 1 << 14}
+	tiffEncoder = encoder{encodeTIFF, pngEncoder.check, lossless, 0}
 	// encoders holds the formats that are written, by file extension.
 	encoders = map[string]encoder{
 		".png": pngEncoder, ".jpg": jpegEncoder, ".jpeg": jpegEncoder, ".webp": webpEncoder, ".tif": tiffEncoder,

@@ -73,6 +73,9 @@ func CheckRows(path string, size Size, exists OnExist) error {
 		return fmt.Errorf("picture: output %s: %v pixels, want at most %d megapixels; .png takes %d", path, size,
 			most/1_000_000, MaxRowPixels/1_000_000)
 	}
+	if side := encoderFor(path).side; side > 0 && max(size.Width, size.Height) > side {
+		return fmt.Errorf("picture: output %s: %v pixels, want at most %d a side; .png takes more", path, size, side)
+	}
 	return CheckWritable(path, exists)
 }
 

@@ -100,6 +100,8 @@ func TestWriteRowsRefuses(t *testing.T) {
 	}{
 		{"too large", "x.png", Size{20_000, 10_001}, nil, "want at most 200 megapixels"},
 		{"too large for JPEG", "x.jpg", Size{20_000, 9_000}, nil, "want at most 102 megapixels; .png takes 200"},
+		{"too long for JPEG", "x.jpg", Size{65_536, 1}, nil, "want at most 65535 a side; .png takes more"},
+		{"too long for WebP", "x.webp", Size{1, 16_385}, nil, "want at most 16384 a side"},
 		{"empty", "x.png", Size{0, 4}, nil, "want at most 200 megapixels"},
 		{"no folder", "missing/x.png", Size{4, 4}, nil, "does not exist"},
 		{"an error", "x.png", Size{4, 4}, func(put func([]uint16) error) error { return reason }, "enough"},
