@@ -32,6 +32,7 @@ type Streams struct {
 type commands struct {
 	Generate generateCommand `cmd:"" help:"Make a picture from a prompt and up to four reference pictures."`
 	Serve    serveCommand    `cmd:"" help:"Answer HTTP requests in the formats of the hosted Klein API and of OpenAI's."`
+	Upscale  upscaleCommand  `cmd:"" help:"Enlarge pictures with a small network."`
 	Models   modelsCommand   `cmd:"" help:"Download, list, verify and remove models."`
 	Info     infoCommand     `cmd:"" help:"Show how a picture was made."`
 	LoRA     loraCommand     `cmd:"" name:"lora" help:"Show adapters, and how they fit a model."`

@@ -290,6 +290,9 @@ func fishCompletion(w io.Writer, list []completion) error {
 // nothing can be offered, as for numbers.
 func values(v *kong.Value) (kind, words string) {
 	join := func(list ...string) string { return strings.Join(list, " ") }
+	if v.Tag.PlaceHolder == "UPSCALER" {
+		return "models", join(inference.Upscalers...)
+	}
 	switch v.Name {
 	case "aspect":
 		var list []string

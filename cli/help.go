@@ -65,9 +65,15 @@ var helpTexts = kong.Vars{
 	"tokens_json_help": "Read lines of JSON {\"prompt\": …} and write a line " +
 		"{\"ids\": […], \"count\": n, \"truncated\": bool} for each.",
 	"info_file_help": "A picture (PNG, JPEG, WebP) made by Kleinbild, or by AUTOMATIC1111, ComfyUI or InvokeAI.",
-	"tune_help":      "Measure which kernels are fastest on the graphics card, and keep the choices.",
-	"path_help":      "Measure only this path. May be given several times. doctor shows the paths.",
-	"device_help":    "auto, cpu or cuda; or sim, which is cuda in software, for tests.",
+	"upscale_output_help": "The file to write, or a folder: .png (up to 200 megapixels), .jpg, .webp or .tif. " +
+		"Default: NAME-4x.png for an enlargement of 4, with a number added if that file exists.",
+	"upscaler_help": "The network: a .safetensors or .pth file, a name that models list shows, or that of a file that " +
+		"another program has. Default: the first that is found.",
+	"scale_help": "How many times as long the sides become: 2, 3 or 4. Default: as the network does. Another size " +
+		"than the network's is reached by Lanczos.",
+	"tune_help":   "Measure which kernels are fastest on the graphics card, and keep the choices.",
+	"path_help":   "Measure only this path. May be given several times. doctor shows the paths.",
+	"device_help": "auto, cpu or cuda; or sim, which is cuda in software, for tests.",
 	"image_help": "A reference picture. May be given up to four times, in order. The first is the one that is edited. " +
 		"One of them may be a folder: then a picture is made for each picture in it.",
 	"mask_help": "A picture that is white where image 1 changes and black where it stays, of any size; " +

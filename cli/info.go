@@ -59,6 +59,10 @@ func (c infoCommand) Run(s Streams) error {
 	for _, l := range m.LoRAs {
 		rows = append(rows, [2]string{"LoRA", fmt.Sprintf("%s at %v (SHA-256 %s)", l.Name, l.Strength, l.SHA256)})
 	}
+	if u := m.Upscale; u != nil {
+		size := picture.Size{Width: u.Width, Height: u.Height}
+		rows = append(rows, [2]string{"enlarged", fmt.Sprintf("to %v by %s (SHA-256 %s)", size, u.Model, u.SHA256)})
+	}
 	rows = append(rows, [2]string{"version", m.Version})
 	return printRows(s.Out, rows)
 }
