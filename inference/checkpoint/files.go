@@ -188,4 +188,4 @@ func hintOf(file string) *VariantHint {
 }
 
 // namesKV matches the names of models with a reference cache, such as flux-2-klein-9b-kv-fp8.safetensors.
-var namesKV = regexp.MustCompile(`9b[-_. ]?kv([^a-z]|$)`)
+var namesKV = regexp.MustCompile(`9b[-_. ]?kv([-_. ]?cache)?([^a-z]|$)`)

@@ -233,6 +233,7 @@ func TestVariantHint(t *testing.T) {
 		"FLUX.2-Klein-9B-KV-fp8.safetensors":   {KV: true},
 		"flux2_klein_9b_kv_Q4_K.gguf":          {KV: true},
 		"flux-2-klein-9bKV":                    {KV: true},
+		"flux-2-klein-9b-kvcache.safetensors":  {KV: true},
 	} {
 		h := hintOf(file)
 		if h.Base != want.Base || h.KV != want.KV || !strings.Contains(h.Sentence, file) ||
