@@ -156,6 +156,30 @@ func TestReferencesComputedOnce(t *testing.T) {
 	}
 }
 
+// TestWorkOfCachedReferences checks that the work of what is cached is not reported as done: it would make the rest of
+// the run look short.
+func TestWorkOfCachedReferences(t *testing.T) {
+	e, _ := openKV(t)
+	ask := quick("a fox")
+	ask.References = []Source{reference(t, 0, 64, 80)}
+	req := resolve(t, e, ask)
+	want := e.Work(req)
+	for _, name := range []string{"without the cache", "with it"} {
+		result, err := e.Generate(t.Context(), req, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		work := 0.0
+		for _, timing := range result.Timings {
+			work += timing.Work
+		}
+		if !(math.Abs(work-want) <= 1e-9*want) {
+			t.Errorf("%s: %v multiply-adds, want %v", name, work, want)
+		}
+		want -= e.costs().cacheWork(e.shapeOf(req))
+	}
+}
+
 // TestKeysValuesOfOthers changes what keys and values depend on. Each run must be, to the bit, that of an engine
 // without a cache, and only one set of keys and values is held.
 func TestKeysValuesOfOthers(t *testing.T) {

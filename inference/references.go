@@ -29,10 +29,16 @@ func (r *run) encodeReferences() (e encoded, err error) {
 	for _, ref := range refs {
 		encoding += encodeWork(r.vae.Config(), ref.size)
 	}
-	work, parts := encoding+r.costs().cacheWork(r.shape), len(refs)
-	if r.shape.cached {
+	caching, parts := r.costs().cacheWork(r.shape), len(refs)
+	if _, held := r.keysValues.get(r.keysValuesKey()); r.shape.cached && held {
+		// It can be most of the run's work. What is left is estimated without it.
+		r.track.total -= caching
+		caching = 0
+	}
+	if caching > 0 {
 		parts++
 	}
+	work := encoding + caching
 	r.track.begin(StageReferences, work)
 	defer r.track.end()
 	channels := r.transformer.Config().InChannels
@@ -62,9 +68,9 @@ func (r *run) encodeReferences() (e encoded, err error) {
 		e.keysValues, err = r.cacheReferences(e.latents, func(block, total int) {
 			step := len(refs)
 			if block == total {
-				step++
+				step = parts
 			}
-			r.track.update(step, parts, (encoding+float64(block)/float64(total)*(work-encoding))/work, nil)
+			r.track.update(step, parts, (encoding+float64(block)/float64(total)*caching)/work, nil)
 		})
 	}
 	return e, err
