@@ -81,7 +81,8 @@ var ErrNoFloat32 = errors.New("it computes in bf16, not in float32")
 var noDriverNotice = fmt.Sprintf("computing on the processor: %v", cu.ErrNoDriver)
 
 // openBackend chooses and opens the backend for opts and a checkpoint; nothing else chooses one. Without a checkpoint,
-// for an upscaler, the precision must not be int8. p is the precision that it computes in. The notices say why a graphics card is not used, or why int8 changes nothing.
+// for an upscaler, the precision must not be int8. p is the precision that it computes in. The notices say why a
+// graphics card is not used, or why int8 changes nothing.
 func openBackend(
 	opts Options, ckpt *checkpoint.Checkpoint,
 ) (b backend.Backend, p Precision, notices []string, err error) {

@@ -138,10 +138,10 @@ func (u *Upscaler) Size(of picture.Size, scale int) picture.Size {
 }
 
 // Write enlarges o to size and writes it to path, with o's depth, alpha, profile and Exif. A PNG file is written while
-// the picture is computed, so that it may have up to picture.MaxRowPixels. meta is what the file of o says of how it was
-// made, nil if it says nothing; the written file says it, too, and how it was enlarged. A size that is not the
-// network's own is reached by Lanczos. progress, which may be nil, must not block. It returns the path that was written,
-// as picture.Write does. Errors are ctx's cause, ErrBusy, ErrClosed, and those of the device and of the file.
+// the picture is computed, so that it may have up to picture.MaxRowPixels. meta is what the file of o says of how it
+// was made, nil if it says nothing; the written file says it, too, and how it was enlarged. A size that is not the
+// network's own is reached by Lanczos. progress, which may be nil, must not block. It returns the path that was
+// written, as picture.Write does. Errors are ctx's cause, ErrBusy, ErrClosed, and those of the device and of the file.
 func (u *Upscaler) Write(
 	ctx context.Context, path string, o *picture.Original, size picture.Size, meta *picture.Metadata,
 	exists picture.OnExist, progress func(Progress),

@@ -67,7 +67,8 @@ func worstLevel(t *testing.T, a, b image.Image) (worst float64) {
 	}
 	for y := range a.Bounds().Dy() {
 		for x := range a.Bounds().Dx() {
-			p, q := color.NRGBA64Model.Convert(a.At(x, y)).(color.NRGBA64), color.NRGBA64Model.Convert(b.At(x, y)).(color.NRGBA64)
+			p := color.NRGBA64Model.Convert(a.At(x, y)).(color.NRGBA64)
+			q := color.NRGBA64Model.Convert(b.At(x, y)).(color.NRGBA64)
 			for _, d := range [][2]uint16{{p.R, q.R}, {p.G, q.G}, {p.B, q.B}, {p.A, q.A}} {
 				worst = max(worst, math.Abs(float64(d[0])-float64(d[1]))/257)
 			}

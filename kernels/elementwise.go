@@ -266,7 +266,8 @@ func (q *Queue) Affine(dst, x, scale, shift Matrix, silu bool) error {
 	return q.launchAffine(k, p, chunkGrid(k, dst), 1)
 }
 
-// Patchify makes one row of n×n pixels: x [height·width, c] → dst [height/n·width/n, n²·c] in the order c·n² + dy·n + dx.
+// Patchify makes one row of n×n pixels: x [height·width, c] → dst [height/n·width/n, n²·c] in the order
+// c·n² + dy·n + dx.
 func (q *Queue) Patchify(dst, x Matrix, height, width int) error {
 	side, err := checkPatches(patchify, dst, x, dst, x, height, width)
 	if err != nil {

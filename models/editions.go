@@ -173,9 +173,12 @@ func (e edition) stored(s storage) Model {
 	if e.size == "9B" {
 		i, encoderName = 1, "Qwen3-8B"
 	}
-	others := source{repository: comfy, files: []pattern{{"split_files/vae/flux2-vae.safetensors", "flux2-vae.safetensors"}}}
+	others := source{
+		repository: comfy, files: []pattern{{"split_files/vae/flux2-vae.safetensors", "flux2-vae.safetensors"}},
+	}
 	sources := []source{transformer, {
-		repository: "Qwen/" + encoderName + "-GGUF", files: []pattern{{path: fmt.Sprintf("%s-%s.gguf", encoderName, s.encoderFile)}},
+		repository: "Qwen/" + encoderName + "-GGUF",
+		files:      []pattern{{path: fmt.Sprintf("%s-%s.gguf", encoderName, s.encoderFile)}},
 	}, others}
 	encoder := s.encoder
 	if s.suffix == "fp8" && e.size == "4B" {

@@ -122,7 +122,8 @@ type Backend interface {
 	// may be x.
 	GroupNorm(dst, x Matrix, p GroupNormParams)
 	// Patchify makes one row of the channels of n×n pixels: from x [height·width, c] it stores
-	// dst [(height/n)·(width/n), n²·c], channel c of pixel (dy, dx) at column c·n² + dy·n + dx. n follows from the columns.
+	// dst [(height/n)·(width/n), n²·c], channel c of pixel (dy, dx) at column c·n² + dy·n + dx. n follows from the
+	// columns.
 	Patchify(dst, x Matrix, height, width int)
 	// Unpatchify is the inverse of Patchify: x is [(height/n)·(width/n), n²·c] and dst [height·width, c].
 	Unpatchify(dst, x Matrix, height, width int)

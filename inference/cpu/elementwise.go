@@ -143,8 +143,8 @@ func (b *Backend) Unpatchify(dst, x backend.Matrix, height, width int) {
 	})
 }
 
-// patches calls visit for the n pixels of each patch of side × side, sub being dy·side + dx. wide and narrow are scratch
-// rows of a patch and of a pixel. op is the operation's name, for panics.
+// patches calls visit for the n pixels of each patch of side × side, sub being dy·side + dx. wide and narrow are
+// scratch rows of a patch and of a pixel. op is the operation's name, for panics.
 func (b *Backend) patches(op string, patches, pixels backend.Matrix, height, width int,
 	visit func(patch, pixel, sub, n int, wide, narrow []float32),
 ) {

@@ -67,7 +67,8 @@ func DecodeOriginal(ctx context.Context, file []byte) (*Original, error) {
 	return decodeOriginalOf(ctx, file, checkReference)
 }
 
-// OpenAnySize is OpenOriginal for a picture that the model does not see: its sides may have from 1 pixel to MaxMaskSide.
+// OpenAnySize is OpenOriginal for a picture that the model does not see: its sides may have from 1 pixel to
+// MaxMaskSide.
 func OpenAnySize(ctx context.Context, path string) (*Original, error) {
 	return openOriginal(ctx, path, checkMask)
 }

@@ -15,8 +15,8 @@ const MaxRowPixels = 200_000_000
 // WriteRows writes a picture of any size that belongs to o, such as o enlarged: with the depth and the channels of o,
 // its profile, its Exif block and meta, unless that is nil. produce gives the rows from top to bottom: put takes one or
 // more whole rows of samples as Row reads them, of which it keeps nothing. A PNG file is written while the rows come,
-// with memory for a few hundred of them. The other formats need the whole picture in memory, so that it may have at most
-// MaxPixels there. The path that is returned, and what becomes of a file of that name, are as for Write. If produce
+// with memory for a few hundred of them. The other formats need the whole picture in memory, so that it may have at
+// most MaxPixels there. The path that is returned, and what becomes of a file of that name, are as for Write. If produce
 // returns an error, so does WriteRows, and no file appears.
 func (o *Original) WriteRows(
 	path string, size Size, meta *Metadata, exists OnExist, produce func(put func(samples []uint16) error) error,
@@ -130,7 +130,9 @@ type pngStream struct {
 func newPNGStream(w io.Writer, o *Original, size Size) *pngStream {
 	s := &pngStream{w: w, rows: packPixels(o), sum: 1}
 	s.rows.width, s.rows.height = size.Width, size.Height
-	s.channels = map[byte][]int{pngGray: {0}, pngGrayAlpha: {0, 3}, pngRGB: {0, 1, 2}, pngRGBA: {0, 1, 2, 3}}[s.rows.colourType]
+	s.channels = map[byte][]int{
+		pngGray: {0}, pngGrayAlpha: {0, 3}, pngRGB: {0, 1, 2}, pngRGBA: {0, 1, 2, 3},
+	}[s.rows.colourType]
 	s.rows.copyRow = func(dst []byte, y int) { copy(dst, s.packed[(y-s.first)*len(dst):]) }
 	return s
 }

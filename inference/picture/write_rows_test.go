@@ -112,7 +112,8 @@ func TestWriteRowsRefuses(t *testing.T) {
 		{"too many rows", "x.png", Size{4, 1}, func(put func([]uint16) error) error {
 			return put(append(slices.Clone(row), row...))
 		}, "want whole rows"},
-		{"a part of a row", "x.png", Size{4, 1}, func(put func([]uint16) error) error { return put(row[:8]) }, "want whole rows"},
+		{"a part of a row", "x.png", Size{4, 1}, func(put func([]uint16) error) error { return put(row[:8]) },
+			"want whole rows"},
 	} {
 		_, err := o.WriteRows(filepath.Join(dir, c.file), c.size, nil, Refuse, c.produce)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -105,7 +105,8 @@ func (i interval) widened(margin, length int) interval {
 }
 
 // joiner blends the results of tiles. All lengths are in pixels of the result. The weight of a tile falls linearly
-// around each edge of its core that is not the picture's, over feather to both sides, where that of its neighbour rises.
+// around each edge of its core that is not the picture's, over feather to both sides, where that of its neighbour
+// rises.
 type joiner struct {
 	width, height, feather int
 	put                    func(rows []float32) error
@@ -160,8 +161,8 @@ func (j *joiner) add(result []float32, x, seenX, seenY interval) {
 	}
 }
 
-// weights returns the weights of a tile along an axis, and where they begin. Those of all tiles add up to 1: each is the
-// difference of two ramps, which rise around the core's edges.
+// weights returns the weights of a tile along an axis, and where they begin. Those of all tiles add up to 1: each is
+// the difference of two ramps, which rise around the core's edges.
 func (j *joiner) weights(core interval, length int) ([]float32, interval) {
 	covered := core.widened(j.feather, length)
 	ramp := func(edge, at int) float32 {

@@ -74,8 +74,9 @@ func TestNewRefuses(t *testing.T) {
 		{"widths", with("body.2.weight", 12, 9, 3, 3), "body.2.weight: shape [12 9 3 3], want [12 8 3 3]"},
 		{"slopes", with("body.1.weight", 7), "body.1.weight: shape [7], want [8]"},
 		{"a missing bias", source{"body.0.weight": {12, 3, 3, 3}, "body.1.weight": {1}}, "no network that enlarges"},
-		{"old names without an end", source{"model.0.weight": {8, 3, 3, 3}, "model.1.sub.0.RDB1.conv1.0.weight": {4, 8, 3, 3}},
-			"without its last layers"},
+		{"old names without an end", source{
+			"model.0.weight": {8, 3, 3, 3}, "model.1.sub.0.RDB1.conv1.0.weight": {4, 8, 3, 3},
+		}, "without its last layers"},
 		{"grey", source{"conv_first.weight": {8, 1, 3, 3}, "body.0.rdb1.conv1.weight": {4, 8, 3, 3}},
 			"1 channels of the picture, want 3, 12 or 48"},
 		{"a trunk without its end", source{
