@@ -120,7 +120,7 @@ func TestUpscaleKinds(t *testing.T) {
 			c := color.NRGBA{level(x, y, 0), level(x, y, 1), level(x, y, 2), 255}
 			rgb.SetNRGBA(x, y, c)
 			deep.Set(x, y, c)
-			c.A = uint8(10 * x)
+			c.A = uint8(20 + 10*x) // visible everywhere
 			alpha.SetNRGBA(x, y, c)
 			gray.SetGray(x, y, color.Gray{c.R})
 			grayRGB.SetNRGBA(x, y, color.NRGBA{c.R, c.R, c.R, 255})
@@ -175,7 +175,7 @@ func TestUpscaleKinds(t *testing.T) {
 			have = with(got, func(r, g, b uint8) color.NRGBA { return color.NRGBA{r, g, b, 255} })
 			for x := range 2 * width {
 				c := color.NRGBAModel.Convert(got.At(x, height)).(color.NRGBA)
-				if d := float64(c.A) - (10*(float64(x)+0.5)/2 - 5); x > 4 && x < 2*width-4 && math.Abs(d) > 1 {
+				if d := float64(c.A) - (10*(float64(x)+0.5)/2 + 15); x > 4 && x < 2*width-4 && math.Abs(d) > 1 {
 					t.Errorf("alpha at %d: %d", x, c.A)
 				}
 			}
@@ -193,6 +193,64 @@ func TestUpscaleKinds(t *testing.T) {
 	one.SetNRGBA(0, 0, color.NRGBA{200, 100, 50, 255})
 	if got := enlarge(one, 3); got.Size != (picture.Size{Width: 3, Height: 3}) {
 		t.Errorf("a picture of one pixel: %v", got.Size)
+	}
+}
+
+// TestUpscaleTransparent checks that what is hidden in transparent pixels does not show around visible ones: a disc
+// over black is the disc of a picture that has its colour everywhere. Small tiles give the same picture.
+func TestUpscaleTransparent(t *testing.T) {
+	u := exactUpscaler(t, "compact-x2.safetensors")
+	const side, radius = 90, 15
+	plain, cut := image.NewNRGBA(image.Rect(0, 0, side, side)), image.NewNRGBA(image.Rect(0, 0, side, side))
+	for y := range side {
+		for x := range side {
+			plain.SetNRGBA(x, y, color.NRGBA{200, 180, 90, 255})
+			if d := math.Hypot(float64(x-side/2), float64(y-side/2)); d < radius {
+				cut.SetNRGBA(x, y, color.NRGBA{200, 180, 90, uint8(min(255, 60*(radius-d)+1))})
+			}
+		}
+	}
+	enlarge := func(img image.Image) *picture.Original {
+		t.Helper()
+		o := original(t, img)
+		got, err := u.Picture(t.Context(), o, u.Size(o.Size, 0), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	want, got := enlarge(plain), enlarge(cut)
+	a, b := make([]uint16, 8*side), make([]uint16, 8*side)
+	visible := 0
+	for y := range 2 * side {
+		want.Row(a, 0, y, 2*side)
+		got.Row(b, 0, y, 2*side)
+		for x := range 2 * side {
+			if b[4*x+3] == 0 {
+				continue
+			}
+			visible++
+			for c := range 3 {
+				if a[4*x+c] != b[4*x+c] {
+					t.Fatalf("(%d, %d): %d, want %d", x, y, b[4*x+c]/257, a[4*x+c]/257)
+				}
+			}
+		}
+	}
+	if visible < 4*700 || visible > 4*1000 {
+		t.Errorf("%d pixels are visible", visible)
+	}
+	o := original(t, cut)
+	read := sourceOf(o)
+	whole, part := make([]float32, 3*side*side), make([]float32, 3*20*10)
+	read(whole, 0, 0, side, side)
+	for _, at := range [][2]int{{0, 0}, {25, 30}, {70, 80}, {33, 61}} {
+		read(part, at[0], at[1], 20, 10)
+		for i, v := range part {
+			if x, y := at[0]+i/3%20, at[1]+i/60; v != whole[3*(y*side+x)+i%3] {
+				t.Fatalf("a part at %v: (%d, %d) is %v, want %v", at, x, y, v, whole[3*(y*side+x)+i%3])
+			}
+		}
 	}
 }
 
