@@ -86,6 +86,10 @@ func TestNoNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	picture := filepath.Join(home, "x.png")
+	network, err := filepath.Abs(upscaler)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []struct {
 		args    string
 		code    int
@@ -94,6 +98,8 @@ func TestNoNetwork(t *testing.T) {
 		{"models get --base-url http://127.0.0.1:9", 0, true},
 		{"generate -p fox --size 64x64 --steps 1 --precision float32 -o " + picture, exitOK, false},
 		{"generate -p winter -i " + picture + " -a match --steps 1 -o " + picture + ".png", exitOK, false},
+		{"upscale -m " + network + " " + picture, exitOK, false},
+		{"upscale " + picture, exitFailure, false}, // there is no upscaler, and none is downloaded
 		{"info " + picture, exitOK, false},
 		{"tokens -p fox", exitOK, false},
 		{"doctor", exitOK, false},

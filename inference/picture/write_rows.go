@@ -65,13 +65,12 @@ func (o *Original) WriteRows(
 // CheckRows checks before a computation whether WriteRows will be able to write a picture of a size to path, like
 // CheckWritable.
 func CheckRows(path string, size Size, exists OnExist) error {
-	most := MaxRowPixels
+	most, hint := MaxRowPixels, ""
 	if !writesPNG(path) {
-		most = MaxPixels
+		most, hint = MaxPixels, fmt.Sprintf("; .png takes %d", MaxRowPixels/1_000_000)
 	}
 	if size.Width < 1 || size.Height < 1 || size.Width > most/size.Height {
-		return fmt.Errorf("picture: output %s: %v pixels, want at most %d megapixels; .png takes %d", path, size,
-			most/1_000_000, MaxRowPixels/1_000_000)
+		return fmt.Errorf("picture: output %s: %v pixels, want at most %d megapixels%s", path, size, most/1_000_000, hint)
 	}
 	if side := encoderFor(path).side; side > 0 && max(size.Width, size.Height) > side {
 		return fmt.Errorf("picture: output %s: %v pixels, want at most %d a side; .png takes more", path, size, side)
