@@ -290,6 +290,9 @@ func fishCompletion(w io.Writer, list []completion) error {
 // nothing can be offered, as for numbers.
 func values(v *kong.Value) (kind, words string) {
 	join := func(list ...string) string { return strings.Join(list, " ") }
+	if v.Enum != "" {
+		return "words", join(v.EnumSlice()...)
+	}
 	if v.Tag.PlaceHolder == "UPSCALER" {
 		return "models", join(inference.Upscalers...)
 	}
@@ -320,9 +323,6 @@ func values(v *kong.Value) (kind, words string) {
 		return "words", join(inference.ConvertKinds()...)
 	case "script":
 		return "files", ""
-	}
-	if v.Enum != "" {
-		return "words", join(v.EnumSlice()...)
 	}
 	if v.Name == "device" {
 		return "words", join(string(inference.DeviceAuto), string(inference.DeviceCPU),

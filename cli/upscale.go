@@ -19,7 +19,7 @@ type upscaleCommand struct {
 	Scale     int      `placeholder:"N" help:"${scale_help}"`
 	Model     string   `short:"m" placeholder:"UPSCALER" help:"${upscaler_help}"`
 	Device    string   `default:"auto" placeholder:"NAME" help:"${device_help}"`
-	Precision string   `placeholder:"NAME" help:"auto, float32 or bf16. Default: auto."`
+	Precision string   `default:"auto" enum:"auto,float32,bf16" help:"auto (default), float32 or bf16."`
 	JSON      bool     `name:"json" help:"Print a JSON object for each picture instead of its path."`
 }
 
@@ -49,19 +49,12 @@ func (c upscaleCommand) Run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return usageError{err}
 	}
-	precision, err := inference.ParsePrecision(c.Precision)
-	if err == nil && precision == inference.Int8 {
-		err = fmt.Errorf("precision %q, want auto, float32 or bf16", c.Precision)
-	}
-	if err != nil {
-		return usageError{err}
-	}
 	list, err := c.enlargements()
 	if err != nil {
 		return err
 	}
 	upscaler, err := inference.OpenUpscaler(ctx, inference.UpscalerOptions{
-		Model: c.Model, Device: device, Precision: precision,
+		Model: c.Model, Device: device, Precision: inference.Precision(c.Precision),
 	})
 	var none *inference.NoUpscalerError
 	if errors.As(err, &none) && none.Name != "" {

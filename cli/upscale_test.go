@@ -95,7 +95,7 @@ func TestUpscaleRefuses(t *testing.T) {
 		want string
 	}{
 		{upscaleArgs("--scale", "5", a), exitUsage, "--scale 5, want 2, 3 or 4"},
-		{upscaleArgs("--precision", "int8", a), exitUsage, "want auto, float32 or bf16"},
+		{upscaleArgs("--precision", "int8", a), exitUsage, `--precision must be one of "auto","float32","bf16"`},
 		{upscaleArgs("--device", "tpu", a), exitUsage, `device "tpu"`},
 		{upscaleArgs("-o", a, a), exitUsage, "is also the picture to enlarge"},
 		{upscaleArgs("-o", filepath.Join(dir, "x.png"), a, a), exitUsage, "with 2 pictures, want a folder"},

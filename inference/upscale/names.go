@@ -41,6 +41,8 @@ func recognise(src tensor.Source) (load func(backend.Backend) (architecture, err
 			return nil, err
 		}
 		return using(newRRDB, renamed)
+	case has("conv_first.weight") && has("RRDB_trunk.0.RDB1.conv1.weight"):
+		return using(newRRDB, trunkNames(src))
 	case has("conv_1.sk.weight") && has("conv_cat.weight") && has("upsampler.0.weight"):
 		return using(newSPAN, src)
 	case has("body.0.weight") && has("body.0.bias") && has("body.1.weight") && tensor.Dim(src, "body.0.weight", 1) == 3:
@@ -101,6 +103,17 @@ func (r renamed) Tensor(name string) (tensor.Tensor, error) {
 		return tensor.Tensor{}, fmt.Errorf("%.100s: %w", name, tensor.ErrMissing)
 	}
 	return r.Source.Tensor(old)
+}
+
+// trunkNames returns an RRDBNet of ESRGAN's second release by its present names.
+func trunkNames(src tensor.Source) tensor.Source {
+	present := strings.NewReplacer("RRDB_trunk.", "body.", ".RDB", ".rdb", "trunk_conv.", "conv_body.", "upconv", "conv_up",
+		"HRconv.", "conv_hr.")
+	r := renamed{src, map[string]string{}}
+	for _, name := range src.Names() {
+		r.names[present.Replace(name)] = name
+	}
+	return r
 }
 
 // newNames returns an RRDBNet of ESRGAN's first release by its present names. There the layers outside of the trunk are

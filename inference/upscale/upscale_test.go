@@ -96,6 +96,52 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+// TestNamesOfRRDBNet loads the same network by all names that it was published under.
+func TestNamesOfRRDBNet(t *testing.T) {
+	path := filepath.Join("..", "testdata", "golden", "upscale", "rrdb-x2plus.safetensors")
+	src, _, err := checkpoint.ReadUpscaler(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pixels := noise(9, 6)
+	enlarge := func(src tensor.Source) []float32 {
+		t.Helper()
+		b := cpu.New(tensor.F32)
+		defer b.Close()
+		b.Begin(t.Context())
+		n, err := New(b, src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := n.Enlarge(t.Context(), pixels, 6, 9, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	want := enlarge(src)
+	for release, old := range map[string]*strings.Replacer{
+		"first": strings.NewReplacer("conv_first.", "model.0.", "body.0.rdb", "model.1.sub.0.RDB", "conv_body.",
+			"model.1.sub.1.", "conv_up1.", "model.3.", "conv_up2.", "model.6.", "conv_hr.", "model.8.", "conv_last.",
+			"model.10."),
+		"second": strings.NewReplacer("body.0.rdb", "RRDB_trunk.0.RDB", "conv_body.", "trunk_conv.", "conv_up", "upconv",
+			"conv_hr.", "HRconv."),
+	} {
+		r := renamed{src, map[string]string{}}
+		for _, name := range src.Names() {
+			to := old.Replace(name)
+			if release == "first" && strings.Contains(name, ".rdb") {
+				at := strings.LastIndex(to, ".")
+				to = to[:at] + ".0" + to[at:]
+			}
+			r.names[to] = name
+		}
+		if !slices.Equal(enlarge(r), want) {
+			t.Errorf("another result by the names of ESRGAN's %s release", release)
+		}
+	}
+}
+
 // TestSmallest enlarges pictures of a few pixels.
 func TestSmallest(t *testing.T) {
 	for _, file := range goldenFiles {
