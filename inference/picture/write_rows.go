@@ -16,8 +16,8 @@ const MaxRowPixels = 200_000_000
 // its profile, its Exif block and meta, unless that is nil. produce gives the rows from top to bottom: put takes one or
 // more whole rows of samples as Row reads them, of which it keeps nothing. A PNG file is written while the rows come,
 // with memory for a few hundred of them. The other formats need the whole picture in memory, so that it may have at
-// most MaxPixels there. The path that is returned, and what becomes of a file of that name, are as for Write. If produce
-// returns an error, so does WriteRows, and no file appears.
+// most MaxPixels there. The path that is returned, and what becomes of a file of that name, are as for Write. If
+// produce returns an error, so does WriteRows, and no file appears.
 func (o *Original) WriteRows(
 	path string, size Size, meta *Metadata, exists OnExist, produce func(put func(samples []uint16) error) error,
 ) (string, error) {

@@ -107,8 +107,8 @@ func (r renamed) Tensor(name string) (tensor.Tensor, error) {
 
 // trunkNames returns an RRDBNet of ESRGAN's second release by its present names.
 func trunkNames(src tensor.Source) tensor.Source {
-	present := strings.NewReplacer("RRDB_trunk.", "body.", ".RDB", ".rdb", "trunk_conv.", "conv_body.", "upconv", "conv_up",
-		"HRconv.", "conv_hr.")
+	present := strings.NewReplacer("RRDB_trunk.", "body.", ".RDB", ".rdb", "trunk_conv.", "conv_body.",
+		"upconv", "conv_up", "HRconv.", "conv_hr.")
 	r := renamed{src, map[string]string{}}
 	for _, name := range src.Names() {
 		r.names[present.Replace(name)] = name
