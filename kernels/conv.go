@@ -196,7 +196,7 @@ func (q *Queue) convNormKernel(dst, x, w, bias Matrix, p ConvParams, variant Var
 
 // Conv convolves the picture x [height·width, in] by w [out, kernel·kernel·in], a filter's values by row, column and
 // channel, adds bias [1, out] unless it is the zero Matrix, and stores the result in dst [outHeight·outWidth, out], or
-// adds it to dst if add is set. All but bias are BF16.
+// adds it to dst if add is set. x and w are BF16.
 func (q *Queue) Conv(dst, x, w, bias Matrix, p ConvParams, add bool, variant Variant) error {
 	e := Epilogue{Bias: bias}
 	if err := p.checkOperands(dst, x, w, e); err != nil {
@@ -226,7 +226,7 @@ func (p ConvParams) checkOperands(dst, x, w Matrix, e Epilogue) error {
 	if err := check(conv, dst, x, w); err != nil {
 		return err
 	}
-	if err := isBF16(conv, dst, x, w); err != nil {
+	if err := isBF16(conv, x, w); err != nil {
 		return err
 	}
 	if err := p.check(); err != nil {

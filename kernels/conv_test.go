@@ -61,6 +61,13 @@ func testConv(h *harness) {
 				h.Errorf("%s %+v: not the bits of the first", name, s)
 			}
 		}
+		to := layout{F32, 0, 0}
+		dst := h.fenced(oh*ow, s.out, to)
+		if s.add {
+			h.must(h.Copy(dst, h.upload(old, to)))
+		}
+		h.must(h.Conv(dst, mx, filters, h.row(bias[0], F32), shape, s.add, Auto))
+		h.check(fmt.Sprintf("to F32 %+v", s), dst, want, true)
 	}
 }
 

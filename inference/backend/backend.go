@@ -116,7 +116,8 @@ type Backend interface {
 	Attention(dst, q, k, v Matrix, p AttentionParams)
 
 	// Conv2D convolves the picture x [p.Height·p.Width, in], pixels in raster order, with w [out, in, k, k], where k is
-	// 1 or 3, and stores [outHeight·outWidth, out] in dst, with the height and width of p.OutputSize.
+	// 1 or 3, and stores [outHeight·outWidth, out] in dst, with the height and width of p.OutputSize. x has the format of
+	// activations; dst may be float32.
 	Conv2D(dst, x Matrix, w Weight, p ConvParams)
 	// GroupNorm normalises x [pixels, channels]: each group of channels has one mean and variance over all pixels. dst
 	// may be x.

@@ -426,5 +426,11 @@ func testConv2D(h *harness) {
 		dst := h.upload(old)
 		h.b.Conv2D(dst.Matrix, source.Matrix, w, p)
 		h.check(fmt.Sprintf("%+v", s), dst, want)
+
+		wide := h.b.Alloc(oh*ow, s.out, tensor.F32)
+		h.b.Upload(wide, flatten(old))
+		h.b.Conv2D(wide, source.Matrix, w, p)
+		h.check(fmt.Sprintf("to float32 %+v", s), guarded{Matrix: wide, whole: wide}, want)
+		h.b.Free(wide)
 	}
 }
