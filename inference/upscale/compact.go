@@ -54,16 +54,15 @@ func (c *compact) input([]float32) {}
 func (c *compact) addsInput() bool { return true }
 
 func (c *compact) forward(p *pass) {
-	for i, conv := range c.convs {
-		next := p.alloc(conv.weight.Shape()[0])
-		p.convolve(next, p.x, conv, false)
+	for i, slope := range c.slopes {
+		next := p.alloc(c.width)
+		p.convolve(next, p.x, c.convs[i], false)
 		p.replace(next)
-		if i < len(c.slopes) {
-			p.n.b.PReLU(p.x, p.x, c.slopes[i])
-		}
+		p.n.b.PReLU(p.x, p.x, slope)
 		if i == 0 {
 			p.see("first", p.x)
 		}
 	}
+	p.finish(c.convs[len(c.slopes)])
 	p.see("before-shuffle", p.x)
 }

@@ -126,9 +126,7 @@ func (n *rrdb) forward(p *pass) {
 	p.convolve(hr, p.x, n.hr, false)
 	p.replace(hr)
 	b.PReLU(p.x, p.x, n.wide)
-	out := p.alloc(3)
-	p.convolve(out, p.x, n.last, false)
-	p.replace(out)
+	p.finish(n.last)
 }
 
 // runTrunk adds the trunk's result to p.x. The columns of dense are the channels that a dense block has so far: first

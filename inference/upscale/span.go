@@ -178,9 +178,7 @@ func (n *span) forward(p *pass) {
 	p.see("conv_cat", x)
 	b.Free(parts, inner, next)
 	p.replace(x)
-	up := p.alloc(n.up.weight.Shape()[0])
-	p.convolve(up, p.x, n.up, false)
-	p.replace(up)
+	p.finish(n.up)
 }
 
 // block stores the result of a block for x in dst, and the output of its first convolution, behind SiLU, in first.

@@ -180,6 +180,14 @@ func (p *pass) alloc(channels int) backend.Matrix {
 	return p.n.b.Alloc(p.height*p.width, channels, p.n.b.Activation())
 }
 
+// finish replaces the current activation by the convolution of it that is the network's result: in float32, because a
+// bfloat16 is coarser than a level of 8 bits.
+func (p *pass) finish(c convolution) {
+	result := p.n.b.Alloc(p.height*p.width, c.weight.Shape()[0], tensor.F32)
+	p.convolve(result, p.x, c, false)
+	p.replace(result)
+}
+
 // replace frees the current activation and puts x in its place.
 func (p *pass) replace(x backend.Matrix) {
 	p.n.b.Free(p.x)
