@@ -4476,28 +4476,32 @@ loop:
 	VCVTDQ2PS    Z1, Z1
 	VMULPS       Z0, Z1, Z1
 	VMOVAPS      Z1, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, (AX)
-	VPMOVSXBD    18(CX), Z1
-	VCVTDQ2PS    Z1, Z1
-	VMULPS       Z0, Z1, Z1
-	VMOVAPS      Z1, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 32(AX)
-	ADDQ         $+34, CX
-	ADDQ         $+2048, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, (AX)
+	VPMOVSXBD 18(CX), Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMOVAPS   Z1, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 32(AX)
+	ADDQ    $+34, CX
+	ADDQ    $+2048, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER
@@ -4524,27 +4528,31 @@ loop:
 	VCVTDQ2PS    Z4, Z4
 	VFMADD213PS  Z2, Z1, Z4
 	VMOVAPS      Z4, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, (AX)
-	VCVTDQ2PS    Z3, Z3
-	VFMADD213PS  Z2, Z1, Z3
-	VMOVAPS      Z3, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 32(AX)
-	ADDQ         $+18, CX
-	ADDQ         $+2048, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, (AX)
+	VCVTDQ2PS   Z3, Z3
+	VFMADD213PS Z2, Z1, Z3
+	VMOVAPS     Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 32(AX)
+	ADDQ    $+18, CX
+	ADDQ    $+2048, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER
@@ -4572,27 +4580,31 @@ loop:
 	VCVTDQ2PS    Z4, Z4
 	VFMADD213PS  Z2, Z1, Z4
 	VMOVAPS      Z4, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, (AX)
-	VCVTDQ2PS    Z3, Z3
-	VFMADD213PS  Z2, Z1, Z3
-	VMOVAPS      Z3, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 32(AX)
-	ADDQ         $+20, CX
-	ADDQ         $+2048, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, (AX)
+	VCVTDQ2PS   Z3, Z3
+	VFMADD213PS Z2, Z1, Z3
+	VMOVAPS     Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 32(AX)
+	ADDQ    $+20, CX
+	ADDQ    $+2048, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER
@@ -4625,29 +4637,33 @@ loop:
 	VCVTDQ2PS    Z7, Z7
 	VFMADD213PS  Z4, Z3, Z7
 	VMOVAPS      Z7, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, (AX)
-	VPSRLD       $0x0c, Z5, Z5
-	VPTERNLOGD   $0xf8, Z1, Z5, Z6
-	VCVTDQ2PS    Z6, Z6
-	VFMADD213PS  Z4, Z3, Z6
-	VMOVAPS      Z6, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 32(AX)
-	ADDQ         $+22, CX
-	ADDQ         $+2048, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, (AX)
+	VPSRLD      $0x0c, Z5, Z5
+	VPTERNLOGD  $0xf8, Z1, Z5, Z6
+	VCVTDQ2PS   Z6, Z6
+	VFMADD213PS Z4, Z3, Z6
+	VMOVAPS     Z6, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 32(AX)
+	ADDQ    $+22, CX
+	ADDQ    $+2048, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER
@@ -4681,29 +4697,33 @@ loop:
 	VCVTDQ2PS    Z7, Z7
 	VFMADD213PS  Z4, Z3, Z7
 	VMOVAPS      Z7, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, (AX)
-	VPSRLD       $0x0c, Z5, Z5
-	VPTERNLOGD   $0xf8, Z1, Z5, Z6
-	VCVTDQ2PS    Z6, Z6
-	VFMADD213PS  Z4, Z3, Z6
-	VMOVAPS      Z6, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 32(AX)
-	ADDQ         $+24, CX
-	ADDQ         $+2048, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, (AX)
+	VPSRLD      $0x0c, Z5, Z5
+	VPTERNLOGD  $0xf8, Z1, Z5, Z6
+	VCVTDQ2PS   Z6, Z6
+	VFMADD213PS Z4, Z3, Z6
+	VMOVAPS     Z6, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 32(AX)
+	ADDQ    $+24, CX
+	ADDQ    $+2048, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER
@@ -4733,29 +4753,33 @@ loop:
 	VCVTDQ2PS    Z4, Z4
 	VMULPS       Z2, Z4, Z4
 	VMOVAPS      Z4, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, (AX)
-	VPSHUFB      X3, X0, X3
-	VPMOVSXBD    X3, Z3
-	VCVTDQ2PS    Z3, Z3
-	VMULPS       Z2, Z3, Z3
-	VMOVAPS      Z3, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 32(AX)
-	ADDQ         $+18, CX
-	ADDQ         $+2048, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, (AX)
+	VPSHUFB   X3, X0, X3
+	VPMOVSXBD X3, Z3
+	VCVTDQ2PS Z3, Z3
+	VMULPS    Z2, Z3, Z3
+	VMOVAPS   Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 32(AX)
+	ADDQ    $+18, CX
+	ADDQ    $+2048, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER
@@ -4802,18 +4826,22 @@ loop:
 	VCVTDQ2PS    Z5, Z5
 	VMULPS       Z3, Z5, Z5
 	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, (AX)
-	VPSHUFB      X4, X0, X4
-	VPMOVSXBD    X4, Z4
-	VCVTDQ2PS    Z4, Z4
-	VMULPS       Z3, Z4, Z4
-	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, (AX)
+	VPSHUFB   X4, X0, X4
+	VPMOVSXBD X4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VMOVAPS   Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -4843,18 +4871,22 @@ loop:
 	VCVTDQ2PS    Z5, Z5
 	VMULPS       Z3, Z5, Z5
 	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 2048(AX)
-	VPSHUFB      X4, X0, X4
-	VPMOVSXBD    X4, Z4
-	VCVTDQ2PS    Z4, Z4
-	VMULPS       Z3, Z4, Z4
-	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, 2048(AX)
+	VPSHUFB   X4, X0, X4
+	VPMOVSXBD X4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VMOVAPS   Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -4884,18 +4916,22 @@ loop:
 	VCVTDQ2PS    Z5, Z5
 	VMULPS       Z3, Z5, Z5
 	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 4096(AX)
-	VPSHUFB      X4, X0, X4
-	VPMOVSXBD    X4, Z4
-	VCVTDQ2PS    Z4, Z4
-	VMULPS       Z3, Z4, Z4
-	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, 4096(AX)
+	VPSHUFB   X4, X0, X4
+	VPMOVSXBD X4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VMOVAPS   Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -4925,18 +4961,22 @@ loop:
 	VCVTDQ2PS    Z5, Z5
 	VMULPS       Z3, Z5, Z5
 	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 6144(AX)
-	VPSHUFB      X4, X0, X4
-	VPMOVSXBD    X4, Z4
-	VCVTDQ2PS    Z4, Z4
-	VMULPS       Z3, Z4, Z4
-	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, 6144(AX)
+	VPSHUFB   X4, X0, X4
+	VPMOVSXBD X4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VMOVAPS   Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -4966,18 +5006,22 @@ loop:
 	VCVTDQ2PS    Z5, Z5
 	VMULPS       Z3, Z5, Z5
 	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 8192(AX)
-	VPSHUFB      X4, X0, X4
-	VPMOVSXBD    X4, Z4
-	VCVTDQ2PS    Z4, Z4
-	VMULPS       Z3, Z4, Z4
-	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, 8192(AX)
+	VPSHUFB   X4, X0, X4
+	VPMOVSXBD X4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VMOVAPS   Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5007,18 +5051,22 @@ loop:
 	VCVTDQ2PS    Z5, Z5
 	VMULPS       Z3, Z5, Z5
 	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 10240(AX)
-	VPSHUFB      X4, X0, X4
-	VPMOVSXBD    X4, Z4
-	VCVTDQ2PS    Z4, Z4
-	VMULPS       Z3, Z4, Z4
-	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, 10240(AX)
+	VPSHUFB   X4, X0, X4
+	VPMOVSXBD X4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VMOVAPS   Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5048,18 +5096,22 @@ loop:
 	VCVTDQ2PS    Z5, Z5
 	VMULPS       Z3, Z5, Z5
 	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 12288(AX)
-	VPSHUFB      X4, X0, X4
-	VPMOVSXBD    X4, Z4
-	VCVTDQ2PS    Z4, Z4
-	VMULPS       Z3, Z4, Z4
-	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, 12288(AX)
+	VPSHUFB   X4, X0, X4
+	VPMOVSXBD X4, Z4
+	VCVTDQ2PS Z4, Z4
+	VMULPS    Z3, Z4, Z4
+	VMOVAPS   Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5089,29 +5141,33 @@ loop:
 	VCVTDQ2PS    Z4, Z4
 	VMULPS       Z3, Z4, Z4
 	VMOVAPS      Z4, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 14336(AX)
-	VPSHUFB      X2, X0, X2
-	VPMOVSXBD    X2, Z2
-	VCVTDQ2PS    Z2, Z2
-	VMULPS       Z3, Z2, Z2
-	VMOVAPS      Z2, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 14368(AX)
-	ADDQ         $+136, CX
-	ADDQ         $+16384, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, 14336(AX)
+	VPSHUFB   X2, X0, X2
+	VPMOVSXBD X2, Z2
+	VCVTDQ2PS Z2, Z2
+	VMULPS    Z3, Z2, Z2
+	VMOVAPS   Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 14368(AX)
+	ADDQ    $+136, CX
+	ADDQ    $+16384, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER
@@ -5153,6 +5209,8 @@ loop:
 	VBROADCASTSS 64(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5167,6 +5225,8 @@ loop:
 	VBROADCASTSS 72(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5181,6 +5241,8 @@ loop:
 	VBROADCASTSS 80(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5195,6 +5257,8 @@ loop:
 	VBROADCASTSS 88(SP), Z4
 	VFMADD213PS  Z4, Z3, Z2
 	VMOVAPS      Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5210,6 +5274,8 @@ loop:
 	VBROADCASTSS 68(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5224,6 +5290,8 @@ loop:
 	VBROADCASTSS 76(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5238,6 +5306,8 @@ loop:
 	VBROADCASTSS 84(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5252,6 +5322,8 @@ loop:
 	VBROADCASTSS 92(SP), Z4
 	VFMADD213PS  Z4, Z3, Z2
 	VMOVAPS      Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5267,6 +5339,8 @@ loop:
 	VBROADCASTSS 96(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5281,6 +5355,8 @@ loop:
 	VBROADCASTSS 104(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5295,6 +5371,8 @@ loop:
 	VBROADCASTSS 112(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5309,6 +5387,8 @@ loop:
 	VBROADCASTSS 120(SP), Z4
 	VFMADD213PS  Z4, Z3, Z2
 	VMOVAPS      Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5324,6 +5404,8 @@ loop:
 	VBROADCASTSS 100(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5338,6 +5420,8 @@ loop:
 	VBROADCASTSS 108(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5352,6 +5436,8 @@ loop:
 	VBROADCASTSS 116(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5366,17 +5452,19 @@ loop:
 	VBROADCASTSS 124(SP), Z4
 	VFMADD213PS  Z4, Z3, Z2
 	VMOVAPS      Z2, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 14368(AX)
-	ADDQ         $+84, CX
-	ADDQ         $+16384, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 14368(AX)
+	ADDQ    $+84, CX
+	ADDQ    $+16384, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER
@@ -5452,6 +5540,8 @@ loop:
 	VBROADCASTSS 64(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5468,6 +5558,8 @@ loop:
 	VBROADCASTSS 72(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5484,6 +5576,8 @@ loop:
 	VBROADCASTSS 80(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5500,6 +5594,8 @@ loop:
 	VBROADCASTSS 88(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5517,6 +5613,8 @@ loop:
 	VBROADCASTSS 96(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5533,6 +5631,8 @@ loop:
 	VBROADCASTSS 104(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5549,6 +5649,8 @@ loop:
 	VBROADCASTSS 112(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5565,6 +5667,8 @@ loop:
 	VBROADCASTSS 120(SP), Z4
 	VFMADD213PS  Z4, Z2, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5583,6 +5687,8 @@ loop:
 	VBROADCASTSS 68(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5599,6 +5705,8 @@ loop:
 	VBROADCASTSS 76(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5615,6 +5723,8 @@ loop:
 	VBROADCASTSS 84(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5631,6 +5741,8 @@ loop:
 	VBROADCASTSS 92(SP), Z5
 	VFMADD213PS  Z5, Z4, Z3
 	VMOVAPS      Z3, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5648,6 +5760,8 @@ loop:
 	VBROADCASTSS 100(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5664,6 +5778,8 @@ loop:
 	VBROADCASTSS 108(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5680,6 +5796,8 @@ loop:
 	VBROADCASTSS 116(SP), Z6
 	VFMADD213PS  Z6, Z5, Z4
 	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5696,17 +5814,19 @@ loop:
 	VBROADCASTSS 124(SP), Z4
 	VFMADD213PS  Z4, Z2, Z3
 	VMOVAPS      Z3, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 14368(AX)
-	ADDQ         $+110, CX
-	ADDQ         $+16384, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 14368(AX)
+	ADDQ    $+110, CX
+	ADDQ    $+16384, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER
@@ -5774,39 +5894,47 @@ loop:
 	VCVTDQ2PS    Z6, Z6
 	VFMADD213PS  Z2, Z1, Z6
 	VMOVAPS      Z6, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, (AX)
-	VCVTDQ2PS    Z5, Z5
-	VFMADD213PS  Z4, Z3, Z5
-	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 2048(AX)
-	VPMOVZXBD    32(CX), Z6
-	VPSRLD       $0x04, Z6, Z5
-	VPANDD       Z0, Z6, Z6
-	VCVTDQ2PS    Z6, Z6
-	VFMADD213PS  Z2, Z1, Z6
-	VMOVAPS      Z6, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 32(AX)
-	VCVTDQ2PS    Z5, Z5
-	VFMADD213PS  Z4, Z3, Z5
-	VMOVAPS      Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, (AX)
+	VCVTDQ2PS   Z5, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VMOVAPS     Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 2048(AX)
+	VPMOVZXBD   32(CX), Z6
+	VPSRLD      $0x04, Z6, Z5
+	VPANDD      Z0, Z6, Z6
+	VCVTDQ2PS   Z6, Z6
+	VFMADD213PS Z2, Z1, Z6
+	VMOVAPS     Z6, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 32(AX)
+	VCVTDQ2PS   Z5, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VMOVAPS     Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5824,39 +5952,47 @@ loop:
 	VCVTDQ2PS    Z6, Z6
 	VFMADD213PS  Z2, Z1, Z6
 	VMOVAPS      Z6, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 4096(AX)
-	VCVTDQ2PS    Z5, Z5
-	VFMADD213PS  Z4, Z3, Z5
-	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 6144(AX)
-	VPMOVZXBD    64(CX), Z6
-	VPSRLD       $0x04, Z6, Z5
-	VPANDD       Z0, Z6, Z6
-	VCVTDQ2PS    Z6, Z6
-	VFMADD213PS  Z2, Z1, Z6
-	VMOVAPS      Z6, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 4128(AX)
-	VCVTDQ2PS    Z5, Z5
-	VFMADD213PS  Z4, Z3, Z5
-	VMOVAPS      Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 4096(AX)
+	VCVTDQ2PS   Z5, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VMOVAPS     Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 6144(AX)
+	VPMOVZXBD   64(CX), Z6
+	VPSRLD      $0x04, Z6, Z5
+	VPANDD      Z0, Z6, Z6
+	VCVTDQ2PS   Z6, Z6
+	VFMADD213PS Z2, Z1, Z6
+	VMOVAPS     Z6, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 4128(AX)
+	VCVTDQ2PS   Z5, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VMOVAPS     Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5874,39 +6010,47 @@ loop:
 	VCVTDQ2PS    Z6, Z6
 	VFMADD213PS  Z2, Z1, Z6
 	VMOVAPS      Z6, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 8192(AX)
-	VCVTDQ2PS    Z5, Z5
-	VFMADD213PS  Z4, Z3, Z5
-	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 10240(AX)
-	VPMOVZXBD    96(CX), Z6
-	VPSRLD       $0x04, Z6, Z5
-	VPANDD       Z0, Z6, Z6
-	VCVTDQ2PS    Z6, Z6
-	VFMADD213PS  Z2, Z1, Z6
-	VMOVAPS      Z6, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 8224(AX)
-	VCVTDQ2PS    Z5, Z5
-	VFMADD213PS  Z4, Z3, Z5
-	VMOVAPS      Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 8192(AX)
+	VCVTDQ2PS   Z5, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VMOVAPS     Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 10240(AX)
+	VPMOVZXBD   96(CX), Z6
+	VPSRLD      $0x04, Z6, Z5
+	VPANDD      Z0, Z6, Z6
+	VCVTDQ2PS   Z6, Z6
+	VFMADD213PS Z2, Z1, Z6
+	VMOVAPS     Z6, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 8224(AX)
+	VCVTDQ2PS   Z5, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VMOVAPS     Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -5924,50 +6068,58 @@ loop:
 	VCVTDQ2PS    Z6, Z6
 	VFMADD213PS  Z2, Z1, Z6
 	VMOVAPS      Z6, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 12288(AX)
-	VCVTDQ2PS    Z5, Z5
-	VFMADD213PS  Z4, Z3, Z5
-	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 14336(AX)
-	VPMOVZXBD    128(CX), Z6
-	VPSRLD       $0x04, Z6, Z5
-	VPANDD       Z0, Z6, Z6
-	VCVTDQ2PS    Z6, Z6
-	VFMADD213PS  Z2, Z1, Z6
-	VMOVAPS      Z6, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 12320(AX)
-	VCVTDQ2PS    Z5, Z5
-	VFMADD213PS  Z4, Z3, Z5
-	VMOVAPS      Z5, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 14368(AX)
-	ADDQ         $+144, CX
-	ADDQ         $+16384, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 12288(AX)
+	VCVTDQ2PS   Z5, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VMOVAPS     Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 14336(AX)
+	VPMOVZXBD   128(CX), Z6
+	VPSRLD      $0x04, Z6, Z5
+	VPANDD      Z0, Z6, Z6
+	VCVTDQ2PS   Z6, Z6
+	VFMADD213PS Z2, Z1, Z6
+	VMOVAPS     Z6, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 12320(AX)
+	VCVTDQ2PS   Z5, Z5
+	VFMADD213PS Z4, Z3, Z5
+	VMOVAPS     Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 14368(AX)
+	ADDQ    $+144, CX
+	ADDQ    $+16384, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER
@@ -6040,45 +6192,53 @@ loop:
 	VCVTDQ2PS    Z9, Z9
 	VFMADD213PS  Z5, Z4, Z9
 	VMOVAPS      Z9, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, (AX)
-	VPSLLD       $0x03, Z2, Z9
-	VPTERNLOGD   $0xf8, Z1, Z9, Z8
-	VCVTDQ2PS    Z8, Z8
-	VFMADD213PS  Z7, Z6, Z8
-	VMOVAPS      Z8, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 2048(AX)
-	VPMOVZXBD    64(CX), Z9
-	VPSRLD       $0x04, Z9, Z8
-	VPANDD       Z0, Z9, Z9
-	VPSLLD       $0x04, Z3, Z10
-	VPTERNLOGD   $0xf8, Z1, Z10, Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD213PS  Z5, Z4, Z9
-	VMOVAPS      Z9, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 32(AX)
-	VPSLLD       $0x03, Z3, Z4
-	VPTERNLOGD   $0xf8, Z1, Z4, Z8
-	VCVTDQ2PS    Z8, Z8
-	VFMADD213PS  Z7, Z6, Z8
-	VMOVAPS      Z8, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, (AX)
+	VPSLLD      $0x03, Z2, Z9
+	VPTERNLOGD  $0xf8, Z1, Z9, Z8
+	VCVTDQ2PS   Z8, Z8
+	VFMADD213PS Z7, Z6, Z8
+	VMOVAPS     Z8, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 2048(AX)
+	VPMOVZXBD   64(CX), Z9
+	VPSRLD      $0x04, Z9, Z8
+	VPANDD      Z0, Z9, Z9
+	VPSLLD      $0x04, Z3, Z10
+	VPTERNLOGD  $0xf8, Z1, Z10, Z9
+	VCVTDQ2PS   Z9, Z9
+	VFMADD213PS Z5, Z4, Z9
+	VMOVAPS     Z9, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 32(AX)
+	VPSLLD      $0x03, Z3, Z4
+	VPTERNLOGD  $0xf8, Z1, Z4, Z8
+	VCVTDQ2PS   Z8, Z8
+	VFMADD213PS Z7, Z6, Z8
+	VMOVAPS     Z8, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6098,45 +6258,53 @@ loop:
 	VCVTDQ2PS    Z9, Z9
 	VFMADD213PS  Z5, Z4, Z9
 	VMOVAPS      Z9, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 4096(AX)
-	VPSLLD       $0x01, Z2, Z9
-	VPTERNLOGD   $0xf8, Z1, Z9, Z8
-	VCVTDQ2PS    Z8, Z8
-	VFMADD213PS  Z7, Z6, Z8
-	VMOVAPS      Z8, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 6144(AX)
-	VPMOVZXBD    96(CX), Z9
-	VPSRLD       $0x04, Z9, Z8
-	VPANDD       Z0, Z9, Z9
-	VPSLLD       $0x02, Z3, Z10
-	VPTERNLOGD   $0xf8, Z1, Z10, Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD213PS  Z5, Z4, Z9
-	VMOVAPS      Z9, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 4128(AX)
-	VPSLLD       $0x01, Z3, Z4
-	VPTERNLOGD   $0xf8, Z1, Z4, Z8
-	VCVTDQ2PS    Z8, Z8
-	VFMADD213PS  Z7, Z6, Z8
-	VMOVAPS      Z8, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 4096(AX)
+	VPSLLD      $0x01, Z2, Z9
+	VPTERNLOGD  $0xf8, Z1, Z9, Z8
+	VCVTDQ2PS   Z8, Z8
+	VFMADD213PS Z7, Z6, Z8
+	VMOVAPS     Z8, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 6144(AX)
+	VPMOVZXBD   96(CX), Z9
+	VPSRLD      $0x04, Z9, Z8
+	VPANDD      Z0, Z9, Z9
+	VPSLLD      $0x02, Z3, Z10
+	VPTERNLOGD  $0xf8, Z1, Z10, Z9
+	VCVTDQ2PS   Z9, Z9
+	VFMADD213PS Z5, Z4, Z9
+	VMOVAPS     Z9, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 4128(AX)
+	VPSLLD      $0x01, Z3, Z4
+	VPTERNLOGD  $0xf8, Z1, Z4, Z8
+	VCVTDQ2PS   Z8, Z8
+	VFMADD213PS Z7, Z6, Z8
+	VMOVAPS     Z8, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6156,45 +6324,53 @@ loop:
 	VCVTDQ2PS    Z9, Z9
 	VFMADD213PS  Z5, Z4, Z9
 	VMOVAPS      Z9, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 8192(AX)
-	VPSRLD       $0x01, Z2, Z9
-	VPTERNLOGD   $0xf8, Z1, Z9, Z8
-	VCVTDQ2PS    Z8, Z8
-	VFMADD213PS  Z7, Z6, Z8
-	VMOVAPS      Z8, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 10240(AX)
-	VPMOVZXBD    128(CX), Z9
-	VPSRLD       $0x04, Z9, Z8
-	VPANDD       Z0, Z9, Z9
-	VMOVAPS      Z3, Z10
-	VPTERNLOGD   $0xf8, Z1, Z10, Z9
-	VCVTDQ2PS    Z9, Z9
-	VFMADD213PS  Z5, Z4, Z9
-	VMOVAPS      Z9, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 8224(AX)
-	VPSRLD       $0x01, Z3, Z4
-	VPTERNLOGD   $0xf8, Z1, Z4, Z8
-	VCVTDQ2PS    Z8, Z8
-	VFMADD213PS  Z7, Z6, Z8
-	VMOVAPS      Z8, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 8192(AX)
+	VPSRLD      $0x01, Z2, Z9
+	VPTERNLOGD  $0xf8, Z1, Z9, Z8
+	VCVTDQ2PS   Z8, Z8
+	VFMADD213PS Z7, Z6, Z8
+	VMOVAPS     Z8, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 10240(AX)
+	VPMOVZXBD   128(CX), Z9
+	VPSRLD      $0x04, Z9, Z8
+	VPANDD      Z0, Z9, Z9
+	VMOVAPS     Z3, Z10
+	VPTERNLOGD  $0xf8, Z1, Z10, Z9
+	VCVTDQ2PS   Z9, Z9
+	VFMADD213PS Z5, Z4, Z9
+	VMOVAPS     Z9, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 8224(AX)
+	VPSRLD      $0x01, Z3, Z4
+	VPTERNLOGD  $0xf8, Z1, Z4, Z8
+	VCVTDQ2PS   Z8, Z8
+	VFMADD213PS Z7, Z6, Z8
+	VMOVAPS     Z8, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6214,56 +6390,64 @@ loop:
 	VCVTDQ2PS    Z9, Z9
 	VFMADD213PS  Z5, Z4, Z9
 	VMOVAPS      Z9, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 12288(AX)
-	VPSRLD       $0x03, Z2, Z2
-	VPTERNLOGD   $0xf8, Z1, Z2, Z8
-	VCVTDQ2PS    Z8, Z8
-	VFMADD213PS  Z7, Z6, Z8
-	VMOVAPS      Z8, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 14336(AX)
-	VPMOVZXBD    160(CX), Z8
-	VPSRLD       $0x04, Z8, Z2
-	VPANDD       Z0, Z8, Z8
-	VPSRLD       $0x02, Z3, Z9
-	VPTERNLOGD   $0xf8, Z1, Z9, Z8
-	VCVTDQ2PS    Z8, Z8
-	VFMADD213PS  Z5, Z4, Z8
-	VMOVAPS      Z8, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 12320(AX)
-	VPSRLD       $0x03, Z3, Z3
-	VPTERNLOGD   $0xf8, Z1, Z3, Z2
-	VCVTDQ2PS    Z2, Z2
-	VFMADD213PS  Z7, Z6, Z2
-	VMOVAPS      Z2, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 14368(AX)
-	ADDQ         $+176, CX
-	ADDQ         $+16384, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 12288(AX)
+	VPSRLD      $0x03, Z2, Z2
+	VPTERNLOGD  $0xf8, Z1, Z2, Z8
+	VCVTDQ2PS   Z8, Z8
+	VFMADD213PS Z7, Z6, Z8
+	VMOVAPS     Z8, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 14336(AX)
+	VPMOVZXBD   160(CX), Z8
+	VPSRLD      $0x04, Z8, Z2
+	VPANDD      Z0, Z8, Z8
+	VPSRLD      $0x02, Z3, Z9
+	VPTERNLOGD  $0xf8, Z1, Z9, Z8
+	VCVTDQ2PS   Z8, Z8
+	VFMADD213PS Z5, Z4, Z8
+	VMOVAPS     Z8, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE        $0x62
+	BYTE        $0x02
+	BYTE        $0x7e
+	BYTE        $0x48
+	BYTE        $0x72
+	BYTE        $0xff
+	VMOVUPS     Y31, 12320(AX)
+	VPSRLD      $0x03, Z3, Z3
+	VPTERNLOGD  $0xf8, Z1, Z3, Z2
+	VCVTDQ2PS   Z2, Z2
+	VFMADD213PS Z7, Z6, Z2
+	VMOVAPS     Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 14368(AX)
+	ADDQ    $+176, CX
+	ADDQ    $+16384, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER
@@ -6304,6 +6488,8 @@ loop:
 	VBROADCASTSS 64(SP), Z7
 	VFMADD213PS  Z7, Z6, Z5
 	VMOVAPS      Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6319,6 +6505,8 @@ loop:
 	VBROADCASTSS 72(SP), Z7
 	VFMADD213PS  Z7, Z6, Z5
 	VMOVAPS      Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6334,6 +6522,8 @@ loop:
 	VBROADCASTSS 80(SP), Z6
 	VFMADD213PS  Z6, Z5, Z2
 	VMOVAPS      Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6349,6 +6539,8 @@ loop:
 	VBROADCASTSS 88(SP), Z4
 	VFMADD213PS  Z4, Z3, Z2
 	VMOVAPS      Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6367,6 +6559,8 @@ loop:
 	VBROADCASTSS 68(SP), Z7
 	VFMADD213PS  Z7, Z6, Z5
 	VMOVAPS      Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6382,6 +6576,8 @@ loop:
 	VBROADCASTSS 76(SP), Z7
 	VFMADD213PS  Z7, Z6, Z5
 	VMOVAPS      Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6397,6 +6593,8 @@ loop:
 	VBROADCASTSS 84(SP), Z6
 	VFMADD213PS  Z6, Z5, Z2
 	VMOVAPS      Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6412,6 +6610,8 @@ loop:
 	VBROADCASTSS 92(SP), Z4
 	VFMADD213PS  Z4, Z3, Z2
 	VMOVAPS      Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6430,6 +6630,8 @@ loop:
 	VBROADCASTSS 96(SP), Z7
 	VFMADD213PS  Z7, Z6, Z5
 	VMOVAPS      Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6445,6 +6647,8 @@ loop:
 	VBROADCASTSS 104(SP), Z7
 	VFMADD213PS  Z7, Z6, Z5
 	VMOVAPS      Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6460,6 +6664,8 @@ loop:
 	VBROADCASTSS 112(SP), Z6
 	VFMADD213PS  Z6, Z5, Z2
 	VMOVAPS      Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6475,6 +6681,8 @@ loop:
 	VBROADCASTSS 120(SP), Z4
 	VFMADD213PS  Z4, Z3, Z2
 	VMOVAPS      Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6493,6 +6701,8 @@ loop:
 	VBROADCASTSS 100(SP), Z7
 	VFMADD213PS  Z7, Z6, Z5
 	VMOVAPS      Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6508,6 +6718,8 @@ loop:
 	VBROADCASTSS 108(SP), Z7
 	VFMADD213PS  Z7, Z6, Z5
 	VMOVAPS      Z5, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6523,6 +6735,8 @@ loop:
 	VBROADCASTSS 116(SP), Z6
 	VFMADD213PS  Z6, Z5, Z2
 	VMOVAPS      Z2, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
 	BYTE         $0x62
 	BYTE         $0x02
 	BYTE         $0x7e
@@ -6538,17 +6752,19 @@ loop:
 	VBROADCASTSS 124(SP), Z4
 	VFMADD213PS  Z4, Z3, Z2
 	VMOVAPS      Z2, Z31
-	BYTE         $0x62
-	BYTE         $0x02
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x72
-	BYTE         $0xff
-	VMOVUPS      Y31, 14368(AX)
-	ADDQ         $+210, CX
-	ADDQ         $+16384, AX
-	DECQ         DX
-	JNZ          loop
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 14368(AX)
+	ADDQ    $+210, CX
+	ADDQ    $+16384, AX
+	DECQ    DX
+	JNZ     loop
 
 done:
 	VZEROUPPER

@@ -640,12 +640,16 @@ loop:
 	VMOVUPS      (DX), Z24
 	VMOVUPS      64(DX), Z25
 	VBROADCASTSS (SI), Z26
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x2e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xc0
+
+	// vdpbf16ps %zmm24,%zmm26,%zmm0
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x2e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc0
+
+	// vdpbf16ps %zmm25,%zmm26,%zmm1
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x2e
@@ -653,12 +657,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xc9
 	VBROADCASTSS 4(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x26
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xd0
+
+	// vdpbf16ps %zmm24,%zmm27,%zmm2
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x26
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd0
+
+	// vdpbf16ps %zmm25,%zmm27,%zmm3
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x26
@@ -666,12 +674,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xd9
 	VBROADCASTSS 8(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x1e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xe0
+
+	// vdpbf16ps %zmm24,%zmm28,%zmm4
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x1e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe0
+
+	// vdpbf16ps %zmm25,%zmm28,%zmm5
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x1e
@@ -679,12 +691,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xe9
 	VBROADCASTSS 12(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x16
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xf0
+
+	// vdpbf16ps %zmm24,%zmm29,%zmm6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x16
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf0
+
+	// vdpbf16ps %zmm25,%zmm29,%zmm7
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x16
@@ -692,12 +708,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xf9
 	VBROADCASTSS 16(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x0e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xc0
+
+	// vdpbf16ps %zmm24,%zmm30,%zmm8
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x0e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc0
+
+	// vdpbf16ps %zmm25,%zmm30,%zmm9
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x0e
@@ -705,12 +725,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xc9
 	VBROADCASTSS 20(SI), Z31
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x06
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xd0
+
+	// vdpbf16ps %zmm24,%zmm31,%zmm10
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd0
+
+	// vdpbf16ps %zmm25,%zmm31,%zmm11
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x06
@@ -718,12 +742,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xd9
 	VBROADCASTSS 24(SI), Z26
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x2e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xe0
+
+	// vdpbf16ps %zmm24,%zmm26,%zmm12
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x2e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe0
+
+	// vdpbf16ps %zmm25,%zmm26,%zmm13
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x2e
@@ -731,12 +759,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xe9
 	VBROADCASTSS 28(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x26
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xf0
+
+	// vdpbf16ps %zmm24,%zmm27,%zmm14
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x26
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf0
+
+	// vdpbf16ps %zmm25,%zmm27,%zmm15
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x26
@@ -744,12 +776,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xf9
 	VBROADCASTSS 32(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x1e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xc0
+
+	// vdpbf16ps %zmm24,%zmm28,%zmm16
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x1e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc0
+
+	// vdpbf16ps %zmm25,%zmm28,%zmm17
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x1e
@@ -757,12 +793,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xc9
 	VBROADCASTSS 36(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x16
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xd0
+
+	// vdpbf16ps %zmm24,%zmm29,%zmm18
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x16
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd0
+
+	// vdpbf16ps %zmm25,%zmm29,%zmm19
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x16
@@ -770,12 +810,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xd9
 	VBROADCASTSS 40(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x0e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xe0
+
+	// vdpbf16ps %zmm24,%zmm30,%zmm20
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x0e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe0
+
+	// vdpbf16ps %zmm25,%zmm30,%zmm21
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x0e
@@ -783,12 +827,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xe9
 	VBROADCASTSS 44(SI), Z31
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x06
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xf0
+
+	// vdpbf16ps %zmm24,%zmm31,%zmm22
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf0
+
+	// vdpbf16ps %zmm25,%zmm31,%zmm23
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x06
@@ -798,12 +846,16 @@ loop:
 	VMOVUPS      128(DX), Z24
 	VMOVUPS      192(DX), Z25
 	VBROADCASTSS 48(SI), Z26
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x2e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xc0
+
+	// vdpbf16ps %zmm24,%zmm26,%zmm0
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x2e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc0
+
+	// vdpbf16ps %zmm25,%zmm26,%zmm1
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x2e
@@ -811,12 +863,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xc9
 	VBROADCASTSS 52(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x26
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xd0
+
+	// vdpbf16ps %zmm24,%zmm27,%zmm2
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x26
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd0
+
+	// vdpbf16ps %zmm25,%zmm27,%zmm3
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x26
@@ -824,12 +880,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xd9
 	VBROADCASTSS 56(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x1e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xe0
+
+	// vdpbf16ps %zmm24,%zmm28,%zmm4
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x1e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe0
+
+	// vdpbf16ps %zmm25,%zmm28,%zmm5
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x1e
@@ -837,12 +897,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xe9
 	VBROADCASTSS 60(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x16
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xf0
+
+	// vdpbf16ps %zmm24,%zmm29,%zmm6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x16
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf0
+
+	// vdpbf16ps %zmm25,%zmm29,%zmm7
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x16
@@ -850,12 +914,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xf9
 	VBROADCASTSS 64(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x0e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xc0
+
+	// vdpbf16ps %zmm24,%zmm30,%zmm8
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x0e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc0
+
+	// vdpbf16ps %zmm25,%zmm30,%zmm9
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x0e
@@ -863,12 +931,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xc9
 	VBROADCASTSS 68(SI), Z31
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x06
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xd0
+
+	// vdpbf16ps %zmm24,%zmm31,%zmm10
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd0
+
+	// vdpbf16ps %zmm25,%zmm31,%zmm11
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x06
@@ -876,12 +948,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xd9
 	VBROADCASTSS 72(SI), Z26
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x2e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xe0
+
+	// vdpbf16ps %zmm24,%zmm26,%zmm12
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x2e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe0
+
+	// vdpbf16ps %zmm25,%zmm26,%zmm13
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x2e
@@ -889,12 +965,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xe9
 	VBROADCASTSS 76(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x26
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xf0
+
+	// vdpbf16ps %zmm24,%zmm27,%zmm14
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x26
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf0
+
+	// vdpbf16ps %zmm25,%zmm27,%zmm15
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x26
@@ -902,12 +982,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xf9
 	VBROADCASTSS 80(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x1e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xc0
+
+	// vdpbf16ps %zmm24,%zmm28,%zmm16
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x1e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc0
+
+	// vdpbf16ps %zmm25,%zmm28,%zmm17
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x1e
@@ -915,12 +999,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xc9
 	VBROADCASTSS 84(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x16
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xd0
+
+	// vdpbf16ps %zmm24,%zmm29,%zmm18
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x16
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd0
+
+	// vdpbf16ps %zmm25,%zmm29,%zmm19
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x16
@@ -928,12 +1016,16 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xd9
 	VBROADCASTSS 88(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x0e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xe0
+
+	// vdpbf16ps %zmm24,%zmm30,%zmm20
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x0e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe0
+
+	// vdpbf16ps %zmm25,%zmm30,%zmm21
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x0e
@@ -941,22 +1033,26 @@ loop:
 	BYTE         $0x52
 	BYTE         $0xe9
 	VBROADCASTSS 92(SI), Z31
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x06
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xf0
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x06
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xf9
-	ADDQ         $+96, SI
-	ADDQ         $+256, DX
-	SUBQ         $+2, CX
-	JGE          loop
+
+	// vdpbf16ps %zmm24,%zmm31,%zmm22
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf0
+
+	// vdpbf16ps %zmm25,%zmm31,%zmm23
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf9
+	ADDQ $+96, SI
+	ADDQ $+256, DX
+	SUBQ $+2, CX
+	JGE  loop
 
 tail:
 	ADDQ $+2, CX
@@ -966,12 +1062,16 @@ single:
 	VMOVUPS      (DX), Z24
 	VMOVUPS      64(DX), Z25
 	VBROADCASTSS (SI), Z26
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x2e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xc0
+
+	// vdpbf16ps %zmm24,%zmm26,%zmm0
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x2e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc0
+
+	// vdpbf16ps %zmm25,%zmm26,%zmm1
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x2e
@@ -979,12 +1079,16 @@ single:
 	BYTE         $0x52
 	BYTE         $0xc9
 	VBROADCASTSS 4(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x26
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xd0
+
+	// vdpbf16ps %zmm24,%zmm27,%zmm2
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x26
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd0
+
+	// vdpbf16ps %zmm25,%zmm27,%zmm3
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x26
@@ -992,12 +1096,16 @@ single:
 	BYTE         $0x52
 	BYTE         $0xd9
 	VBROADCASTSS 8(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x1e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xe0
+
+	// vdpbf16ps %zmm24,%zmm28,%zmm4
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x1e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe0
+
+	// vdpbf16ps %zmm25,%zmm28,%zmm5
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x1e
@@ -1005,12 +1113,16 @@ single:
 	BYTE         $0x52
 	BYTE         $0xe9
 	VBROADCASTSS 12(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x16
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xf0
+
+	// vdpbf16ps %zmm24,%zmm29,%zmm6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x16
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf0
+
+	// vdpbf16ps %zmm25,%zmm29,%zmm7
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x16
@@ -1018,12 +1130,16 @@ single:
 	BYTE         $0x52
 	BYTE         $0xf9
 	VBROADCASTSS 16(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x0e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xc0
+
+	// vdpbf16ps %zmm24,%zmm30,%zmm8
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x0e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc0
+
+	// vdpbf16ps %zmm25,%zmm30,%zmm9
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x0e
@@ -1031,12 +1147,16 @@ single:
 	BYTE         $0x52
 	BYTE         $0xc9
 	VBROADCASTSS 20(SI), Z31
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x06
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xd0
+
+	// vdpbf16ps %zmm24,%zmm31,%zmm10
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd0
+
+	// vdpbf16ps %zmm25,%zmm31,%zmm11
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x06
@@ -1044,12 +1164,16 @@ single:
 	BYTE         $0x52
 	BYTE         $0xd9
 	VBROADCASTSS 24(SI), Z26
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x2e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xe0
+
+	// vdpbf16ps %zmm24,%zmm26,%zmm12
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x2e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe0
+
+	// vdpbf16ps %zmm25,%zmm26,%zmm13
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x2e
@@ -1057,12 +1181,16 @@ single:
 	BYTE         $0x52
 	BYTE         $0xe9
 	VBROADCASTSS 28(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x26
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xf0
+
+	// vdpbf16ps %zmm24,%zmm27,%zmm14
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x26
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf0
+
+	// vdpbf16ps %zmm25,%zmm27,%zmm15
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x26
@@ -1070,12 +1198,16 @@ single:
 	BYTE         $0x52
 	BYTE         $0xf9
 	VBROADCASTSS 32(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x1e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xc0
+
+	// vdpbf16ps %zmm24,%zmm28,%zmm16
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x1e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xc0
+
+	// vdpbf16ps %zmm25,%zmm28,%zmm17
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x1e
@@ -1083,12 +1215,16 @@ single:
 	BYTE         $0x52
 	BYTE         $0xc9
 	VBROADCASTSS 36(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x16
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xd0
+
+	// vdpbf16ps %zmm24,%zmm29,%zmm18
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x16
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xd0
+
+	// vdpbf16ps %zmm25,%zmm29,%zmm19
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x16
@@ -1096,12 +1232,16 @@ single:
 	BYTE         $0x52
 	BYTE         $0xd9
 	VBROADCASTSS 40(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x0e
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xe0
+
+	// vdpbf16ps %zmm24,%zmm30,%zmm20
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x0e
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xe0
+
+	// vdpbf16ps %zmm25,%zmm30,%zmm21
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x0e
@@ -1109,22 +1249,26 @@ single:
 	BYTE         $0x52
 	BYTE         $0xe9
 	VBROADCASTSS 44(SI), Z31
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x06
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xf0
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x06
-	BYTE         $0x40
-	BYTE         $0x52
-	BYTE         $0xf9
-	ADDQ         $+48, SI
-	ADDQ         $+128, DX
-	DECQ         CX
-	JNZ          single
+
+	// vdpbf16ps %zmm24,%zmm31,%zmm22
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf0
+
+	// vdpbf16ps %zmm25,%zmm31,%zmm23
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x06
+	BYTE $0x40
+	BYTE $0x52
+	BYTE $0xf9
+	ADDQ $+48, SI
+	ADDQ $+128, DX
+	DECQ CX
+	JNZ  single
 
 done:
 	CMPQ   add+40(FP), $+0
@@ -1337,144 +1481,191 @@ TEXT ·peakBF16(SB), NOSPLIT, $0-8
 	VPXORD Z25, Z25, Z25
 
 loop:
+	// vdpbf16ps %zmm25,%zmm24,%zmm0
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xc1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm1
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xc9
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm2
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xd1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm3
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xd9
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm4
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xe1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm5
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xe9
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm6
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xf1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm7
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xf9
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm8
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xc1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm9
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xc9
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm10
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xd1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm11
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xd9
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm12
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xe1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm13
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xe9
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm14
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xf1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm15
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xf9
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm16
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xc1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm17
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xc9
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm18
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xd1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm19
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xd9
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm20
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xe1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm21
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xe9
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm22
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3e
 	BYTE $0x40
 	BYTE $0x52
 	BYTE $0xf1
+
+	// vdpbf16ps %zmm25,%zmm24,%zmm23
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3e

@@ -597,66 +597,90 @@ loop:
 	VPXOR        (DX), Y15, Y12
 	VPXOR        32(DX), Y15, Y13
 	VBROADCASTSS (SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm0
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm1
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xce
 	VBROADCASTSS 4(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xd6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xd6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm3
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xde
 	VBROADCASTSS 8(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xe6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xe6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm5
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xee
 	VBROADCASTSS 12(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xf6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm6
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xf6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm7
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xfe
 	VBROADCASTSS 16(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0x42
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm8
+	BYTE $0xc4
+	BYTE $0x42
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm9
 	BYTE         $0xc4
 	BYTE         $0x42
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xce
 	VBROADCASTSS 20(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0x42
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xd6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm10
+	BYTE $0xc4
+	BYTE $0x42
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xd6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm11
 	BYTE         $0xc4
 	BYTE         $0x42
 	BYTE         $0x15
@@ -665,75 +689,99 @@ loop:
 	VPXOR        64(DX), Y15, Y12
 	VPXOR        96(DX), Y15, Y13
 	VBROADCASTSS 24(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm0
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm1
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xce
 	VBROADCASTSS 28(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xd6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xd6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm3
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xde
 	VBROADCASTSS 32(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xe6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xe6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm5
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xee
 	VBROADCASTSS 36(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xf6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm6
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xf6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm7
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xfe
 	VBROADCASTSS 40(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0x42
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm8
+	BYTE $0xc4
+	BYTE $0x42
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm9
 	BYTE         $0xc4
 	BYTE         $0x42
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xce
 	VBROADCASTSS 44(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0x42
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xd6
-	BYTE         $0xc4
-	BYTE         $0x42
-	BYTE         $0x15
-	BYTE         $0x50
-	BYTE         $0xde
-	ADDQ         $+48, SI
-	ADDQ         $+128, DX
-	SUBQ         $+2, CX
-	JGE          loop
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm10
+	BYTE $0xc4
+	BYTE $0x42
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xd6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm11
+	BYTE $0xc4
+	BYTE $0x42
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xde
+	ADDQ $+48, SI
+	ADDQ $+128, DX
+	SUBQ $+2, CX
+	JGE  loop
 
 tail:
 	ADDQ $+2, CX
@@ -743,75 +791,99 @@ single:
 	VPXOR        (DX), Y15, Y12
 	VPXOR        32(DX), Y15, Y13
 	VBROADCASTSS (SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm0
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm1
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xce
 	VBROADCASTSS 4(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xd6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xd6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm3
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xde
 	VBROADCASTSS 8(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xe6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xe6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm5
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xee
 	VBROADCASTSS 12(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0xc2
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xf6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm6
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xf6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm7
 	BYTE         $0xc4
 	BYTE         $0xc2
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xfe
 	VBROADCASTSS 16(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0x42
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm8
+	BYTE $0xc4
+	BYTE $0x42
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xc6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm9
 	BYTE         $0xc4
 	BYTE         $0x42
 	BYTE         $0x15
 	BYTE         $0x50
 	BYTE         $0xce
 	VBROADCASTSS 20(SI), Y14
-	BYTE         $0xc4
-	BYTE         $0x42
-	BYTE         $0x1d
-	BYTE         $0x50
-	BYTE         $0xd6
-	BYTE         $0xc4
-	BYTE         $0x42
-	BYTE         $0x15
-	BYTE         $0x50
-	BYTE         $0xde
-	ADDQ         $+24, SI
-	ADDQ         $+64, DX
-	DECQ         CX
-	JNZ          single
+
+	// {vex} vpdpbusd %ymm14,%ymm12,%ymm10
+	BYTE $0xc4
+	BYTE $0x42
+	BYTE $0x1d
+	BYTE $0x50
+	BYTE $0xd6
+
+	// {vex} vpdpbusd %ymm14,%ymm13,%ymm11
+	BYTE $0xc4
+	BYTE $0x42
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xde
+	ADDQ $+24, SI
+	ADDQ $+64, DX
+	DECQ CX
+	JNZ  single
 
 done:
 	CMPQ   add+40(FP), $+0
@@ -955,12 +1027,16 @@ loop:
 	VPXORD       (DX), Z31, Z24
 	VPXORD       64(DX), Z31, Z25
 	VBROADCASTSS (SI), Z26
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xc2
+
+	// vpdpbusd %zmm26,%zmm24,%zmm0
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xc2
+
+	// vpdpbusd %zmm26,%zmm25,%zmm1
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -968,12 +1044,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xca
 	VBROADCASTSS 4(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xd3
+
+	// vpdpbusd %zmm27,%zmm24,%zmm2
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xd3
+
+	// vpdpbusd %zmm27,%zmm25,%zmm3
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -981,12 +1061,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xdb
 	VBROADCASTSS 8(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xe4
+
+	// vpdpbusd %zmm28,%zmm24,%zmm4
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xe4
+
+	// vpdpbusd %zmm28,%zmm25,%zmm5
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -994,12 +1078,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xec
 	VBROADCASTSS 12(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xf5
+
+	// vpdpbusd %zmm29,%zmm24,%zmm6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xf5
+
+	// vpdpbusd %zmm29,%zmm25,%zmm7
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -1007,12 +1095,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xfd
 	VBROADCASTSS 16(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xc6
+
+	// vpdpbusd %zmm30,%zmm24,%zmm8
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xc6
+
+	// vpdpbusd %zmm30,%zmm25,%zmm9
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1020,12 +1112,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xce
 	VBROADCASTSS 20(SI), Z26
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xd2
+
+	// vpdpbusd %zmm26,%zmm24,%zmm10
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xd2
+
+	// vpdpbusd %zmm26,%zmm25,%zmm11
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1033,12 +1129,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xda
 	VBROADCASTSS 24(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xe3
+
+	// vpdpbusd %zmm27,%zmm24,%zmm12
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xe3
+
+	// vpdpbusd %zmm27,%zmm25,%zmm13
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1046,12 +1146,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xeb
 	VBROADCASTSS 28(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xf4
+
+	// vpdpbusd %zmm28,%zmm24,%zmm14
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xf4
+
+	// vpdpbusd %zmm28,%zmm25,%zmm15
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1059,12 +1163,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xfc
 	VBROADCASTSS 32(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xc5
+
+	// vpdpbusd %zmm29,%zmm24,%zmm16
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xc5
+
+	// vpdpbusd %zmm29,%zmm25,%zmm17
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x35
@@ -1072,12 +1180,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xcd
 	VBROADCASTSS 36(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xd6
+
+	// vpdpbusd %zmm30,%zmm24,%zmm18
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xd6
+
+	// vpdpbusd %zmm30,%zmm25,%zmm19
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x35
@@ -1085,12 +1197,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xde
 	VBROADCASTSS 40(SI), Z26
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xe2
+
+	// vpdpbusd %zmm26,%zmm24,%zmm20
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xe2
+
+	// vpdpbusd %zmm26,%zmm25,%zmm21
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x35
@@ -1098,12 +1214,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xea
 	VBROADCASTSS 44(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xf3
+
+	// vpdpbusd %zmm27,%zmm24,%zmm22
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xf3
+
+	// vpdpbusd %zmm27,%zmm25,%zmm23
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x35
@@ -1113,12 +1233,16 @@ loop:
 	VPXORD       128(DX), Z31, Z24
 	VPXORD       192(DX), Z31, Z25
 	VBROADCASTSS 48(SI), Z26
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xc2
+
+	// vpdpbusd %zmm26,%zmm24,%zmm0
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xc2
+
+	// vpdpbusd %zmm26,%zmm25,%zmm1
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -1126,12 +1250,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xca
 	VBROADCASTSS 52(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xd3
+
+	// vpdpbusd %zmm27,%zmm24,%zmm2
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xd3
+
+	// vpdpbusd %zmm27,%zmm25,%zmm3
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -1139,12 +1267,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xdb
 	VBROADCASTSS 56(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xe4
+
+	// vpdpbusd %zmm28,%zmm24,%zmm4
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xe4
+
+	// vpdpbusd %zmm28,%zmm25,%zmm5
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -1152,12 +1284,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xec
 	VBROADCASTSS 60(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xf5
+
+	// vpdpbusd %zmm29,%zmm24,%zmm6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xf5
+
+	// vpdpbusd %zmm29,%zmm25,%zmm7
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -1165,12 +1301,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xfd
 	VBROADCASTSS 64(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xc6
+
+	// vpdpbusd %zmm30,%zmm24,%zmm8
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xc6
+
+	// vpdpbusd %zmm30,%zmm25,%zmm9
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1178,12 +1318,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xce
 	VBROADCASTSS 68(SI), Z26
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xd2
+
+	// vpdpbusd %zmm26,%zmm24,%zmm10
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xd2
+
+	// vpdpbusd %zmm26,%zmm25,%zmm11
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1191,12 +1335,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xda
 	VBROADCASTSS 72(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xe3
+
+	// vpdpbusd %zmm27,%zmm24,%zmm12
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xe3
+
+	// vpdpbusd %zmm27,%zmm25,%zmm13
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1204,12 +1352,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xeb
 	VBROADCASTSS 76(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xf4
+
+	// vpdpbusd %zmm28,%zmm24,%zmm14
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xf4
+
+	// vpdpbusd %zmm28,%zmm25,%zmm15
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1217,12 +1369,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xfc
 	VBROADCASTSS 80(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xc5
+
+	// vpdpbusd %zmm29,%zmm24,%zmm16
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xc5
+
+	// vpdpbusd %zmm29,%zmm25,%zmm17
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x35
@@ -1230,12 +1386,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xcd
 	VBROADCASTSS 84(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xd6
+
+	// vpdpbusd %zmm30,%zmm24,%zmm18
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xd6
+
+	// vpdpbusd %zmm30,%zmm25,%zmm19
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x35
@@ -1243,12 +1403,16 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xde
 	VBROADCASTSS 88(SI), Z26
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xe2
+
+	// vpdpbusd %zmm26,%zmm24,%zmm20
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xe2
+
+	// vpdpbusd %zmm26,%zmm25,%zmm21
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x35
@@ -1256,22 +1420,26 @@ loop:
 	BYTE         $0x50
 	BYTE         $0xea
 	VBROADCASTSS 92(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xf3
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x35
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xfb
-	ADDQ         $+96, SI
-	ADDQ         $+256, DX
-	SUBQ         $+2, CX
-	JGE          loop
+
+	// vpdpbusd %zmm27,%zmm24,%zmm22
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xf3
+
+	// vpdpbusd %zmm27,%zmm25,%zmm23
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x35
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xfb
+	ADDQ $+96, SI
+	ADDQ $+256, DX
+	SUBQ $+2, CX
+	JGE  loop
 
 tail:
 	ADDQ $+2, CX
@@ -1281,12 +1449,16 @@ single:
 	VPXORD       (DX), Z31, Z24
 	VPXORD       64(DX), Z31, Z25
 	VBROADCASTSS (SI), Z26
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xc2
+
+	// vpdpbusd %zmm26,%zmm24,%zmm0
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xc2
+
+	// vpdpbusd %zmm26,%zmm25,%zmm1
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -1294,12 +1466,16 @@ single:
 	BYTE         $0x50
 	BYTE         $0xca
 	VBROADCASTSS 4(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xd3
+
+	// vpdpbusd %zmm27,%zmm24,%zmm2
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xd3
+
+	// vpdpbusd %zmm27,%zmm25,%zmm3
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -1307,12 +1483,16 @@ single:
 	BYTE         $0x50
 	BYTE         $0xdb
 	VBROADCASTSS 8(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xe4
+
+	// vpdpbusd %zmm28,%zmm24,%zmm4
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xe4
+
+	// vpdpbusd %zmm28,%zmm25,%zmm5
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -1320,12 +1500,16 @@ single:
 	BYTE         $0x50
 	BYTE         $0xec
 	VBROADCASTSS 12(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x92
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xf5
+
+	// vpdpbusd %zmm29,%zmm24,%zmm6
+	BYTE $0x62
+	BYTE $0x92
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xf5
+
+	// vpdpbusd %zmm29,%zmm25,%zmm7
 	BYTE         $0x62
 	BYTE         $0x92
 	BYTE         $0x35
@@ -1333,12 +1517,16 @@ single:
 	BYTE         $0x50
 	BYTE         $0xfd
 	VBROADCASTSS 16(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xc6
+
+	// vpdpbusd %zmm30,%zmm24,%zmm8
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xc6
+
+	// vpdpbusd %zmm30,%zmm25,%zmm9
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1346,12 +1534,16 @@ single:
 	BYTE         $0x50
 	BYTE         $0xce
 	VBROADCASTSS 20(SI), Z26
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xd2
+
+	// vpdpbusd %zmm26,%zmm24,%zmm10
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xd2
+
+	// vpdpbusd %zmm26,%zmm25,%zmm11
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1359,12 +1551,16 @@ single:
 	BYTE         $0x50
 	BYTE         $0xda
 	VBROADCASTSS 24(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xe3
+
+	// vpdpbusd %zmm27,%zmm24,%zmm12
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xe3
+
+	// vpdpbusd %zmm27,%zmm25,%zmm13
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1372,12 +1568,16 @@ single:
 	BYTE         $0x50
 	BYTE         $0xeb
 	VBROADCASTSS 28(SI), Z28
-	BYTE         $0x62
-	BYTE         $0x12
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xf4
+
+	// vpdpbusd %zmm28,%zmm24,%zmm14
+	BYTE $0x62
+	BYTE $0x12
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xf4
+
+	// vpdpbusd %zmm28,%zmm25,%zmm15
 	BYTE         $0x62
 	BYTE         $0x12
 	BYTE         $0x35
@@ -1385,12 +1585,16 @@ single:
 	BYTE         $0x50
 	BYTE         $0xfc
 	VBROADCASTSS 32(SI), Z29
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xc5
+
+	// vpdpbusd %zmm29,%zmm24,%zmm16
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xc5
+
+	// vpdpbusd %zmm29,%zmm25,%zmm17
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x35
@@ -1398,12 +1602,16 @@ single:
 	BYTE         $0x50
 	BYTE         $0xcd
 	VBROADCASTSS 36(SI), Z30
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xd6
+
+	// vpdpbusd %zmm30,%zmm24,%zmm18
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xd6
+
+	// vpdpbusd %zmm30,%zmm25,%zmm19
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x35
@@ -1411,12 +1619,16 @@ single:
 	BYTE         $0x50
 	BYTE         $0xde
 	VBROADCASTSS 40(SI), Z26
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xe2
+
+	// vpdpbusd %zmm26,%zmm24,%zmm20
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xe2
+
+	// vpdpbusd %zmm26,%zmm25,%zmm21
 	BYTE         $0x62
 	BYTE         $0x82
 	BYTE         $0x35
@@ -1424,22 +1636,26 @@ single:
 	BYTE         $0x50
 	BYTE         $0xea
 	VBROADCASTSS 44(SI), Z27
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x3d
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xf3
-	BYTE         $0x62
-	BYTE         $0x82
-	BYTE         $0x35
-	BYTE         $0x40
-	BYTE         $0x50
-	BYTE         $0xfb
-	ADDQ         $+48, SI
-	ADDQ         $+128, DX
-	DECQ         CX
-	JNZ          single
+
+	// vpdpbusd %zmm27,%zmm24,%zmm22
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x3d
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xf3
+
+	// vpdpbusd %zmm27,%zmm25,%zmm23
+	BYTE $0x62
+	BYTE $0x82
+	BYTE $0x35
+	BYTE $0x40
+	BYTE $0x50
+	BYTE $0xfb
+	ADDQ $+48, SI
+	ADDQ $+128, DX
+	DECQ CX
+	JNZ  single
 
 done:
 	CMPQ   add+40(FP), $+0
@@ -1676,61 +1892,84 @@ TEXT ·peakI8AVXVNNI(SB), NOSPLIT, $0-8
 	VPXOR Y13, Y13, Y13
 
 loop:
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm0
 	BYTE $0xc4
 	BYTE $0xc2
 	BYTE $0x1d
 	BYTE $0x50
 	BYTE $0xc5
+
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm1
 	BYTE $0xc4
 	BYTE $0xc2
 	BYTE $0x1d
 	BYTE $0x50
 	BYTE $0xcd
+
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm2
 	BYTE $0xc4
 	BYTE $0xc2
 	BYTE $0x1d
 	BYTE $0x50
 	BYTE $0xd5
+
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm3
 	BYTE $0xc4
 	BYTE $0xc2
 	BYTE $0x1d
 	BYTE $0x50
 	BYTE $0xdd
+
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm4
 	BYTE $0xc4
 	BYTE $0xc2
 	BYTE $0x1d
 	BYTE $0x50
 	BYTE $0xe5
+
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm5
 	BYTE $0xc4
 	BYTE $0xc2
 	BYTE $0x1d
 	BYTE $0x50
 	BYTE $0xed
+
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm6
 	BYTE $0xc4
 	BYTE $0xc2
 	BYTE $0x1d
 	BYTE $0x50
 	BYTE $0xf5
+
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm7
 	BYTE $0xc4
 	BYTE $0xc2
 	BYTE $0x1d
 	BYTE $0x50
 	BYTE $0xfd
+
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm8
 	BYTE $0xc4
 	BYTE $0x42
 	BYTE $0x1d
 	BYTE $0x50
 	BYTE $0xc5
+
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm9
 	BYTE $0xc4
 	BYTE $0x42
 	BYTE $0x1d
 	BYTE $0x50
 	BYTE $0xcd
+
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm10
 	BYTE $0xc4
 	BYTE $0x42
 	BYTE $0x1d
 	BYTE $0x50
 	BYTE $0xd5
+
+	// {vex} vpdpbusd %ymm13,%ymm12,%ymm11
 	BYTE $0xc4
 	BYTE $0x42
 	BYTE $0x1d
@@ -1773,144 +2012,191 @@ TEXT ·peakI8AVX512VNNI(SB), NOSPLIT, $0-8
 	VPXORD Z25, Z25, Z25
 
 loop:
+	// vpdpbusd %zmm25,%zmm24,%zmm0
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xc1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm1
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xc9
+
+	// vpdpbusd %zmm25,%zmm24,%zmm2
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xd1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm3
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xd9
+
+	// vpdpbusd %zmm25,%zmm24,%zmm4
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xe1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm5
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xe9
+
+	// vpdpbusd %zmm25,%zmm24,%zmm6
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xf1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm7
 	BYTE $0x62
 	BYTE $0x92
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xf9
+
+	// vpdpbusd %zmm25,%zmm24,%zmm8
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xc1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm9
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xc9
+
+	// vpdpbusd %zmm25,%zmm24,%zmm10
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xd1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm11
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xd9
+
+	// vpdpbusd %zmm25,%zmm24,%zmm12
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xe1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm13
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xe9
+
+	// vpdpbusd %zmm25,%zmm24,%zmm14
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xf1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm15
 	BYTE $0x62
 	BYTE $0x12
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xf9
+
+	// vpdpbusd %zmm25,%zmm24,%zmm16
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xc1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm17
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xc9
+
+	// vpdpbusd %zmm25,%zmm24,%zmm18
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xd1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm19
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xd9
+
+	// vpdpbusd %zmm25,%zmm24,%zmm20
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xe1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm21
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xe9
+
+	// vpdpbusd %zmm25,%zmm24,%zmm22
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3d
 	BYTE $0x40
 	BYTE $0x50
 	BYTE $0xf1
+
+	// vpdpbusd %zmm25,%zmm24,%zmm23
 	BYTE $0x62
 	BYTE $0x82
 	BYTE $0x3d

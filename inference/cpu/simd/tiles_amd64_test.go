@@ -3,12 +3,6 @@ package simd
 import (
 	"math"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strconv"
-	"strings"
 	"testing"
 	"unsafe"
 )
@@ -98,54 +92,4 @@ func TestTilePacking(t *testing.T) {
 	packPairsAMX(&got[0], pitch, &src[0], stride, groups)
 	packPairsGeneric(&want[0], pitch, &src[0], stride, groups)
 	compare("pairs with another pitch")
-}
-
-// TestTileEncodings disassembles the bytes of every tile instruction and compares the text with the comment that the
-// generator wrote above them.
-func TestTileEncodings(t *testing.T) {
-	objdump, err := exec.LookPath("objdump")
-	if err != nil {
-		t.Skip(err)
-	}
-	var want []string
-	var code []byte
-	comment := regexp.MustCompile(`^\s*// ((?:tile|ldtilecfg|tdp).*)$`)
-	open := false
-	for line := range strings.Lines(read(t, "amx_amd64.s")) {
-		line = strings.TrimRight(line, "\n")
-		if m := comment.FindStringSubmatch(line); m != nil {
-			want, open = append(want, m[1]), true
-		} else if word := strings.Fields(line); open && len(word) == 2 && word[0] == "BYTE" {
-			b, err := strconv.ParseUint(word[1][1:], 0, 8)
-			if err != nil {
-				t.Fatal(err)
-			}
-			code = append(code, byte(b))
-		} else {
-			open = false
-		}
-	}
-	if len(want) < 20 {
-		t.Fatalf("%d tile instructions in the assembly, want more", len(want))
-	}
-	file := filepath.Join(t.TempDir(), "code")
-	if err := os.WriteFile(file, code, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command(objdump, "-D", "-b", "binary", "-m", "i386:x86-64", "--no-show-raw-insn", file).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(out), "tilerelease") {
-		t.Skip("this objdump knows no AMX")
-	}
-	var got []string
-	for line := range strings.Lines(string(out)) {
-		if at, text, ok := strings.Cut(line, ":\t"); ok && strings.TrimSpace(at) != "" {
-			got = append(got, strings.Join(strings.Fields(text), " "))
-		}
-	}
-	if strings.Join(got, "\n") != strings.Join(want, "\n") {
-		t.Errorf("the bytes are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
 }

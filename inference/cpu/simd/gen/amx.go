@@ -10,7 +10,7 @@ import (
 )
 
 // The Go assembler does not know the tile instructions, which are VEX-encoded in map 0F38 (Intel SDM, volume 2). They
-// are written as bytes under a comment with their text. TestTileEncodings compares the text with a disassembler's.
+// are written as bytes under a comment with their text. TestEncodings compares the text with a disassembler's.
 const (
 	ppNone = iota
 	pp66

@@ -193,15 +193,23 @@ func chain(name string, acc, ab []reg.Register, madd func(acc, a, b reg.Register
 
 // vdpbf16ps writes VDPBF16PS acc, a, b for zmm registers, which the Go assembler does not know:
 // EVEX.512.F3.0F38.W0 52 /r (Intel SDM, volume 2).
-func vdpbf16ps(acc, a, b reg.Register) { evex(ppF3, 0x52, acc, a, b) }
+func vdpbf16ps(acc, a, b reg.Register) { evex("vdpbf16ps", ppF3, 0x52, acc, a, b) }
 
 // vcvtneps2bf16 writes VCVTNEPS2BF16 dst, a for a register zmm and one of ymm, which the Go assembler does not know:
 // EVEX.512.F3.0F38.W0 72 /r (Intel SDM, volume 2). It reads denormals as zero.
-func vcvtneps2bf16(a, dst reg.Register) { evex(ppF3, 0x72, dst, reg.Z0, a) }
+func vcvtneps2bf16(a, dst reg.Register) {
+	evexBytes(fmt.Sprintf("vcvtneps2bf16 %%zmm%d,%%ymm%d", number(a), number(dst)), ppF3, 0x72, dst, reg.Z0, a)
+}
 
-// evex writes an instruction of three zmm registers in map 0F38 with W = 0. The R, X, B and V' bits are stored
-// inverted.
-func evex(pp, opcode uint8, acc, a, b reg.Register) {
+// evex writes an instruction of three zmm registers in map 0F38 with W = 0.
+func evex(name string, pp, opcode uint8, acc, a, b reg.Register) {
+	evexBytes(fmt.Sprintf("%s %%zmm%d,%%zmm%d,%%zmm%d", name, number(b), number(a), number(acc)), pp, opcode, acc, a, b)
+}
+
+// evexBytes writes a comment with text, which is what a disassembler says, and the bytes of an instruction. The R, X, B
+// and V' bits are stored inverted.
+func evexBytes(text string, pp, opcode uint8, acc, a, b reg.Register) {
+	Comment(text)
 	dst, src1, src2 := number(acc), number(a), number(b)
 	inv := func(v, bit uint8) uint8 { return ^(v >> bit) & 1 }
 	p0 := inv(dst, 3)<<7 | inv(src2, 4)<<6 | inv(src2, 3)<<5 | inv(dst, 4)<<4 | 0b010 // map 0F38

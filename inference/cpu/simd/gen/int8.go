@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
@@ -22,7 +24,7 @@ func int8s() {
 			begin: func() { VPBROADCASTD(constant(0x80808080), reg.Y15) },
 			load:  func(m operand.Mem, b reg.Register) { VPXOR(m, reg.Y15, b) }},
 		{name: "gemmI8x12x32", doc: "It needs AVX512-VNNI. " + quads, mr: 12, nv: 2, vec: zmm, bytes: 64, held: 1,
-			madd:  func(acc, a, b reg.Register) { evex(pp66, 0x50, acc, b, a) },
+			madd:  func(acc, a, b reg.Register) { vpdpbusd(acc, b, a) },
 			begin: func() { VPBROADCASTD(constant(0x80808080), reg.Z31) },
 			load:  func(m operand.Mem, b reg.Register) { VPXORD(m, reg.Z31, b) }},
 	} {
@@ -33,8 +35,7 @@ func int8s() {
 	chain("peakI16AVX2", ymm[:12], ymm[12:14], vpmaddwd(reg.Y15), clearVector)
 	chain("peakI16AVX512", zmm[:24], zmm[24:26], vpmaddwd(reg.Z31), clearVector)
 	chain("peakI8AVXVNNI", ymm[:12], ymm[12:14], vexDot, clearVector)
-	chain("peakI8AVX512VNNI", zmm[:24], zmm[24:26],
-		func(acc, a, b reg.Register) { evex(pp66, 0x50, acc, a, b) }, clearVector)
+	chain("peakI8AVX512VNNI", zmm[:24], zmm[24:26], vpdpbusd, clearVector)
 	magnitude()
 	roundI8()
 	rotate256("F32", 64, func(m operand.Mem, x reg.Register) { VMOVUPS(m, x) })
@@ -63,10 +64,15 @@ func vpmaddwd(t reg.Register) func(acc, a, b reg.Register) {
 	}
 }
 
+// vpdpbusd writes VPDPBUSD acc, a, b for zmm registers: EVEX.512.66.0F38.W0 50 /r (Intel SDM, volume 2). Bytes of a are
+// unsigned, those of b signed.
+func vpdpbusd(acc, a, b reg.Register) { evex("vpdpbusd", pp66, 0x50, acc, a, b) }
+
 // vexDot writes VPDPBUSD acc, a, b of AVX-VNNI for ymm registers, which the Go assembler does not know:
 // VEX.256.66.0F38.W0 50 /r (Intel SDM, volume 2). Bytes of a are unsigned, those of b signed.
 func vexDot(acc, a, b reg.Register) {
 	dst, src1, src2 := number(acc), number(a), number(b)
+	Comment(fmt.Sprintf("{vex} vpdpbusd %%ymm%d,%%ymm%d,%%ymm%d", src2, src1, dst))
 	for _, v := range []uint8{
 		0xc4, (^(dst>>3)&1)<<7 | 1<<6 | (^(src2>>3)&1)<<5 | 0b00010, (^src1&15)<<3 | 1<<2 | pp66, 0x50,
 		0xc0 | dst&7<<3 | src2&7,
