@@ -173,8 +173,8 @@ func (t *task) run(ws *workspace) {
 	}
 }
 
-// ready returns the panels of weights b from a row on, from value k0 of their rows on, and their distance, if the kernel
-// can read them where they are in memory.
+// ready returns the panels of weights b from a row on, from value k0 of their rows on, and their distance, if the
+// kernel can read them where they are in memory.
 func (p *product) ready(b weights, row, k0 int) (panels []float32, distance int, ok bool) {
 	if w, isPanels := b.(*panels8); isPanels {
 		return w.panels(&p.kernel, row, k0)

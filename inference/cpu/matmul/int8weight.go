@@ -44,8 +44,8 @@ func StoredInt8(t tensor.Tensor) (w Int8Weight, ok bool) {
 // Int8Bytes returns the size of the memory that NewInt8Weight needs for a weight [n, k].
 func Int8Bytes(n, k int) int { return roundUp(n, Int8Panel) * roundUp(k, panelBytes) }
 
-// NewInt8Weight returns a weight of zeros in memory of Int8Bytes bytes, which are zero. QuantiseRows fills it. Its layout
-// is that of the current path, which other paths have to repack.
+// NewInt8Weight returns a weight of zeros in memory of Int8Bytes bytes, which are zero. QuantiseRows fills it. Its
+// layout is that of the current path; other paths have to repack it.
 func NewInt8Weight(memory []byte, n, k int) Int8Weight {
 	kn := simd.Int8()
 	panels := &panels8{
@@ -122,8 +122,8 @@ const Int8Panel = 32
 const panelBytes = 4 * simd.TileWords
 
 // panels8 is a matrix of int8 as an operand, in packed panels of width rows: rows from row first on. Rows have stride
-// bytes. In a panel a group of panelBytes values of each row lies together: row by row, as kernels with Tiles read it, or,
-// if words is set, word by word, as other kernels with Quads do.
+// bytes. In a panel a group of panelBytes values of each row lies together: row by row, as kernels with Tiles read it,
+// or, if words is set, word by word, as other kernels with Quads do.
 type panels8 struct {
 	base                unsafe.Pointer
 	first, rows, stride int

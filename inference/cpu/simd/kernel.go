@@ -139,8 +139,8 @@ func (k *Kernel) PackRows(dst []float32, src unsafe.Pointer, offs []int, groups 
 	k.packRows(&dst[0], (*byte)(src), &offs[0], groups)
 }
 
-// PackPanel packs a panel of B, whose rows follow each other, for a kernel with Quads and without Tiles: sizeBytes of each
-// row, a multiple of 64.
+// PackPanel packs a panel of B, whose rows follow each other, for a kernel with Quads and without Tiles: sizeBytes of
+// each row, a multiple of 64.
 func (k *Kernel) PackPanel(dst []float32, src unsafe.Pointer, sizeBytes int) {
 	if k.packPairs != nil {
 		k.PackPairs(dst, src, sizeBytes, sizeBytes/64)
@@ -153,8 +153,8 @@ func (k *Kernel) PackPanel(dst []float32, src unsafe.Pointer, sizeBytes int) {
 	k.Pack(dst, k.NR, src, offs, sizeBytes/4)
 }
 
-// PackPairs packs a panel of B for a kernel of AVX-512 that has NR = 32. The rows are stride bytes apart, with any alignment, and have
-// groups·2·TileWords bfloat16 values each.
+// PackPairs packs a panel of B for a kernel of AVX-512 that has NR = 32. The rows are stride bytes apart, with any
+// alignment, and have 64·groups bytes each.
 func (k *Kernel) PackPairs(dst []float32, src unsafe.Pointer, stride, groups int) {
 	if groups == 0 {
 		return
@@ -165,8 +165,8 @@ func (k *Kernel) PackPairs(dst []float32, src unsafe.Pointer, stride, groups int
 	}
 }
 
-// PackBlocksScratch is the length of the scratch memory of PackBlocks. It holds 256 values of each row, which all blocks
-// divide and which stay in the first-level cache.
+// PackBlocksScratch is the length of the scratch memory of PackBlocks. It holds 256 values of each row, which all
+// blocks divide and which stay in the first-level cache.
 const PackBlocksScratch = 256 / 2 * panelRows
 
 // panelRows is the number of rows of a panel of weights, and groupWords the size of a group of words of all of them.
@@ -178,10 +178,10 @@ const (
 // CanPackBlocks reports whether PackBlocks packs a format.
 func (k *Kernel) CanPackBlocks(dtype tensor.DType) bool { return k.packBlocks[dtype] != nil }
 
-// PackBlocks packs a panel of weights in a format with blocks for a kernel with Pairs, and rounds them to bfloat16 (ties
-// to even) in the same pass: a panel of A with Tiles, else one of B. The panel has 32 rows, which are stride bytes
-// apart, with any alignment. Each has the number of values, a multiple of 32 and of the format's blocks. scratch is used
-// without Tiles.
+// PackBlocks packs a panel of weights in a format with blocks for a kernel with Pairs, and rounds them to bfloat16
+// (ties to even) in the same pass: a panel of A with Tiles, else one of B. The panel has 32 rows, which are stride
+// bytes apart, with any alignment. Each has the given number of values, a multiple of 32 and of the format's blocks.
+// scratch is used without Tiles.
 func (k *Kernel) PackBlocks(
 	dst []float32, dtype tensor.DType, src unsafe.Pointer, stride, values int, scratch []float32,
 ) {

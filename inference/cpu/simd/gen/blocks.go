@@ -48,8 +48,8 @@ func (l *lanes) blockLoop(format string, values, size int, setup func(), body fu
 	TEXT("widen"+format+l.suffix(), NOSPLIT, "func(dst *float32, src *byte, blocks int)")
 	what := "to float32."
 	if l.bf16 {
-		what = "to bfloat16, ties to even. Groups of 32 values are 2048\nbytes apart, as in a panel of a kernel with Tiles. " +
-			"It needs AVX512-BF16."
+		what = "to bfloat16, ties to even. Groups of 32 values are 2048\nbytes apart, as in a panel of a kernel with " +
+			"Tiles. It needs AVX512-BF16."
 	}
 	doc(fmt.Sprintf("widen%s%s converts blocks of %s %s", format, l.suffix(), format, what))
 	Pragma("noescape")
