@@ -35,6 +35,7 @@ type packer struct {
 	round  bool // the operands are rounded to bfloat16
 	// Working memory: offsets of rows in bytes, and copies of rows.
 	offs                [32]int
+	scales              [32]float32
 	f32                 []float32
 	bf16                []uint16
 	wide                []float32
@@ -134,7 +135,8 @@ func (d *dense) pack(p *packer, side side, dst []float32, row, k0, n int) {
 		return
 	}
 	width := p.width(side)
-	whole := row+width <= d.rows && n%p.group() == 0 && d.scale == 1 && d.quant == nil
+	inside := row+width <= d.rows && n%p.group() == 0
+	whole := inside && d.scale == 1 && d.quant == nil
 	for r := range width {
 		p.offs[r] = r * d.stride
 	}
@@ -149,10 +151,31 @@ func (d *dense) pack(p *packer, side side, dst []float32, row, k0, n int) {
 	case whole && p.kernel.Tiles == (side == left) && p.kernel.CanPackBlocks(d.dtype) &&
 		k0%d.dtype.BlockValues() == 0 && n%d.dtype.BlockValues() == 0:
 		p.kernel.PackBlocks(dst, d.dtype, src, d.stride, n, grow(&p.wide, simd.PackBlocksScratch))
+	case inside && n%32 == 0 && p.kernel.Tiles == (side == left) && p.kernel.CanPackScaled(d.dtype) && d.rowScales(p, row):
+		p.kernel.PackScaled(dst, d.dtype, src, d.stride, n, &p.scales, grow(&p.wide, simd.PackBlocksScratch))
 	default:
 		rows := min(width, d.rows-row)
 		p.packCopy(side, dst, rows, n, func(r int, dst []float32) { d.widen(dst, row+r, k0) })
 	}
+}
+
+// rowScales sets p.scales to the scales of 32 rows from row on. It returns false if there are other scales, or if one
+// is not in the range of PackScaled.
+func (d *dense) rowScales(p *packer, row int) bool {
+	if d.quant != nil && (d.quant.Blocks != nil || d.quant.Columns != nil) {
+		return false
+	}
+	for r := range p.scales {
+		s := d.scale
+		if d.quant != nil && d.quant.Rows != nil {
+			s *= d.quant.Rows[row+r]
+		}
+		if !(s >= simd.LeastPackScale && s <= simd.GreatestPackScale) {
+			return false
+		}
+		p.scales[r] = s
+	}
+	return true
 }
 
 // widen stores len(dst) values of a row, from k0 on, as float32 multiplied by the scales.

@@ -52,6 +52,8 @@ var (
 		tensor.IQ4_NL: widenIQ4_NLBF16,
 		tensor.IQ4_XS: widenIQ4XSBF16,
 	}
+	// scaledBF16 are the functions of PackScaled.
+	scaledBF16 = map[tensor.DType]scaledFunc{tensor.I8: scaleI8BF16, tensor.F8E4M3: scaleF8BF16}
 )
 
 // widenBlocks returns Widen for the formats of functions.

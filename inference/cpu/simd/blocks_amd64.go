@@ -238,6 +238,18 @@ func widenQ5KBF16(dst *float32, src *byte, blocks int)
 //go:noescape
 func widenQ6KBF16(dst *float32, src *byte, blocks int)
 
+// scaleI8BF16 converts groups of 32 values of int8, multiplied by scale, to bfloat16, ties to even.
+// Groups are 2048 bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func scaleI8BF16(dst *float32, src *byte, groups int, scale float32)
+
+// scaleF8BF16 converts groups of 32 values of float8_e4m3fn, multiplied by scale, to bfloat16, ties to even.
+// Groups are 2048 bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.
+//
+//go:noescape
+func scaleF8BF16(dst *float32, src *byte, groups int, scale float32)
+
 // swizzledF8AVX2 stores groups of four scales in float8_e4m3fn, which are 512 bytes apart, times scale.
 //
 //go:noescape

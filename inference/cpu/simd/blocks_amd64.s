@@ -6770,6 +6770,186 @@ done:
 	VZEROUPPER
 	RET
 
+// func scaleI8BF16(dst *float32, src *byte, groups int, scale float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scaleI8BF16(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         groups+16(FP), DX
+	VBROADCASTSS scale+24(FP), Z0
+	TESTQ        DX, DX
+	JZ           done
+
+loop:
+	PREFETCHT0 2048(CX)
+	VPMOVSXBD  (CX), Z1
+	VCVTDQ2PS  Z1, Z1
+	VMULPS     Z0, Z1, Z1
+	VMOVAPS    Z1, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, (AX)
+	VPMOVSXBD 16(CX), Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z0, Z1, Z1
+	VMOVAPS   Z1, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 32(AX)
+	ADDQ    $+32, CX
+	ADDQ    $+2048, AX
+	DECQ    DX
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+// func scaleF8BF16(dst *float32, src *byte, groups int, scale float32)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·scaleF8BF16(SB), NOSPLIT, $0-28
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         groups+16(FP), DX
+	VBROADCASTSS scale+24(FP), Z0
+	VMULPS       c43800000<>+0(SB), Z0, Z0
+	VMOVDQU      cbf80bf80<>+0(SB), Y1
+	VMOVDQU      c7fff7fff<>+0(SB), Y2
+	VMOVDQU      c3f803f80<>+0(SB), Y3
+	TESTQ        DX, DX
+	JZ           done
+
+loop:
+	PREFETCHT0 2048(CX)
+	VPMOVSXBW  (CX), Y4
+	VPSLLW     $0x07, Y4, Y4
+	VPAND      Y1, Y4, Y4
+	VPAND      Y2, Y4, Y5
+	VPCMPEQW   Y3, Y5, Y5
+	VPOR       Y5, Y4, Y4
+	VCVTPH2PS  Y4, Z4
+	VMULPS     Z0, Z4, Z4
+	VMOVAPS    Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE      $0x62
+	BYTE      $0x02
+	BYTE      $0x7e
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xff
+	VMOVUPS   Y31, (AX)
+	VPMOVSXBW 16(CX), Y4
+	VPSLLW    $0x07, Y4, Y4
+	VPAND     Y1, Y4, Y4
+	VPAND     Y2, Y4, Y5
+	VPCMPEQW  Y3, Y5, Y5
+	VPOR      Y5, Y4, Y4
+	VCVTPH2PS Y4, Z4
+	VMULPS    Z0, Z4, Z4
+	VMOVAPS   Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 32(AX)
+	ADDQ    $+32, CX
+	ADDQ    $+2048, AX
+	DECQ    DX
+	JNZ     loop
+
+done:
+	VZEROUPPER
+	RET
+
+DATA c43800000<>+0(SB)/4, $0x43800000
+DATA c43800000<>+4(SB)/4, $0x43800000
+DATA c43800000<>+8(SB)/4, $0x43800000
+DATA c43800000<>+12(SB)/4, $0x43800000
+DATA c43800000<>+16(SB)/4, $0x43800000
+DATA c43800000<>+20(SB)/4, $0x43800000
+DATA c43800000<>+24(SB)/4, $0x43800000
+DATA c43800000<>+28(SB)/4, $0x43800000
+DATA c43800000<>+32(SB)/4, $0x43800000
+DATA c43800000<>+36(SB)/4, $0x43800000
+DATA c43800000<>+40(SB)/4, $0x43800000
+DATA c43800000<>+44(SB)/4, $0x43800000
+DATA c43800000<>+48(SB)/4, $0x43800000
+DATA c43800000<>+52(SB)/4, $0x43800000
+DATA c43800000<>+56(SB)/4, $0x43800000
+DATA c43800000<>+60(SB)/4, $0x43800000
+GLOBL c43800000<>(SB), RODATA|NOPTR, $64
+
+DATA cbf80bf80<>+0(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+4(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+8(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+12(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+16(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+20(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+24(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+28(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+32(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+36(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+40(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+44(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+48(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+52(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+56(SB)/4, $0xbf80bf80
+DATA cbf80bf80<>+60(SB)/4, $0xbf80bf80
+GLOBL cbf80bf80<>(SB), RODATA|NOPTR, $64
+
+DATA c7fff7fff<>+0(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+4(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+8(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+12(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+16(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+20(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+24(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+28(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+32(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+36(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+40(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+44(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+48(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+52(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+56(SB)/4, $0x7fff7fff
+DATA c7fff7fff<>+60(SB)/4, $0x7fff7fff
+GLOBL c7fff7fff<>(SB), RODATA|NOPTR, $64
+
+DATA c3f803f80<>+0(SB)/4, $0x3f803f80
+DATA c3f803f80<>+4(SB)/4, $0x3f803f80
+DATA c3f803f80<>+8(SB)/4, $0x3f803f80
+DATA c3f803f80<>+12(SB)/4, $0x3f803f80
+DATA c3f803f80<>+16(SB)/4, $0x3f803f80
+DATA c3f803f80<>+20(SB)/4, $0x3f803f80
+DATA c3f803f80<>+24(SB)/4, $0x3f803f80
+DATA c3f803f80<>+28(SB)/4, $0x3f803f80
+DATA c3f803f80<>+32(SB)/4, $0x3f803f80
+DATA c3f803f80<>+36(SB)/4, $0x3f803f80
+DATA c3f803f80<>+40(SB)/4, $0x3f803f80
+DATA c3f803f80<>+44(SB)/4, $0x3f803f80
+DATA c3f803f80<>+48(SB)/4, $0x3f803f80
+DATA c3f803f80<>+52(SB)/4, $0x3f803f80
+DATA c3f803f80<>+56(SB)/4, $0x3f803f80
+DATA c3f803f80<>+60(SB)/4, $0x3f803f80
+GLOBL c3f803f80<>(SB), RODATA|NOPTR, $64
+
 // func swizzledF8AVX2(dst *float32, src *byte, groups int, scale float32)
 // Requires: AVX, AVX2, MMX+
 TEXT ·swizzledF8AVX2(SB), NOSPLIT, $0-28

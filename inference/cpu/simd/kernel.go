@@ -36,7 +36,12 @@ type Kernel struct {
 	prefetch       func(at uintptr, lines int)
 	// packBlocks has the formats of PackBlocks.
 	packBlocks map[tensor.DType]widenFunc
+	// packScaled has the formats of PackScaled.
+	packScaled map[tensor.DType]scaledFunc
 }
+
+// scaledFunc converts groups of 32 values and multiplies them by scale.
+type scaledFunc func(dst *float32, src *byte, groups int, scale float32)
 
 // widenFunc converts blocks of a format.
 type widenFunc func(dst *float32, src *byte, blocks int)
@@ -188,27 +193,55 @@ func (k *Kernel) PackBlocks(
 	if values == 0 {
 		return
 	}
-	_ = dst[values/2*panelRows-1]
 	widen, unit := k.packBlocks[dtype], dtype.BlockValues()
-	rows := func(dst []float32, src unsafe.Pointer, values int) {
-		for r := range panelRows {
-			widen(&dst[r*TileWords], (*byte)(unsafe.Add(src, r*stride)), values/unit)
-		}
-	}
-	if k.Tiles {
-		rows(dst, src, values)
+	k.packConverted(dst, values, scratch, func(r int, dst *float32, first, values int) {
+		widen(dst, (*byte)(unsafe.Add(src, r*stride+dtype.Bytes(first))), values/unit)
+	})
+}
+
+// CanPackScaled reports whether PackScaled packs a format.
+func (k *Kernel) CanPackScaled(dtype tensor.DType) bool { return k.packScaled[dtype] != nil }
+
+// The scales of PackScaled have magnitudes in this range, so that no product of theirs is denormal or infinite.
+const (
+	LeastPackScale    = 0x1p-100
+	GreatestPackScale = 0x1p100
+)
+
+// PackScaled is PackBlocks for int8 and float8_e4m3fn, multiplied by a scale for each row.
+func (k *Kernel) PackScaled(
+	dst []float32, dtype tensor.DType, src unsafe.Pointer, stride, values int, scales *[32]float32, scratch []float32,
+) {
+	if values == 0 {
 		return
 	}
-	scratch = scratch[:PackBlocksScratch]
-	for values > 0 {
-		words := min(values/2*panelRows, PackBlocksScratch)
-		n := 2 * words / panelRows
-		rows(scratch, src, n)
-		for at := 0; at < words; at += groupWords {
-			k.PackPairs(dst[at:], unsafe.Pointer(&scratch[at]), 4*TileWords, 1)
+	scale := k.packScaled[dtype]
+	k.packConverted(dst, values, scratch, func(r int, dst *float32, first, values int) {
+		scale(dst, (*byte)(unsafe.Add(src, r*stride+first)), values/(2*TileWords), scales[r])
+	})
+}
+
+// packConverted packs a panel of 32 rows whose values convert makes: it stores values of row r, from first on, in
+// groups of 32 that lie as in a panel of a kernel with Tiles.
+func (k *Kernel) packConverted(
+	dst []float32, values int, scratch []float32, convert func(r int, dst *float32, first, values int),
+) {
+	_ = dst[values/2*panelRows-1]
+	if k.Tiles {
+		for r := range panelRows {
+			convert(r, &dst[r*TileWords], 0, values)
 		}
-		if values -= n; values > 0 {
-			dst, src = dst[words:], unsafe.Add(src, dtype.Bytes(n))
+		return
+	}
+	const part = 2 * PackBlocksScratch / panelRows
+	scratch = scratch[:PackBlocksScratch]
+	for first := 0; first < values; first += part {
+		n := min(values-first, part)
+		for r := range panelRows {
+			convert(r, &scratch[r*TileWords], first, n)
+		}
+		for at := 0; at < n/2*panelRows; at += groupWords {
+			k.PackPairs(dst[first/2*panelRows+at:], unsafe.Pointer(&scratch[at]), 4*TileWords, 1)
 		}
 	}
 }

@@ -25,6 +25,13 @@ func blocks() {
 		l.widenQ4K("Q5K", true)
 		l.widenQ6K()
 		if l.bf16 {
+			l.scaled("I8", "int8", func() func(m operand.Mem, x reg.VecVirtual) {
+				return func(m operand.Mem, x reg.VecVirtual) {
+					VPMOVSXBD(m, x)
+					VCVTDQ2PS(x, x)
+				}
+			})
+			l.scaled("F8", "float8_e4m3fn", halfOfF8)
 			continue
 		}
 		l.widenTable("MXFP4") // may give denormals, which the conversion to bfloat16 would flush to zero
@@ -94,6 +101,61 @@ func (l *lanes) store(x reg.VecVirtual, dst reg.Register, i int) {
 	VMOVAPS(x, reg.Z31)
 	vcvtneps2bf16(reg.Z31, reg.Y31)
 	VMOVUPS(reg.Y31, at(dst, groupBytes*(i/groupValues)+2*(i%groupValues)))
+}
+
+// scaled writes a function that multiplies bytes by a scale and stores them as bfloat16. begin sets registers and
+// returns what writes the load of 16 values; those of F8 are 256 times too small.
+func (l *lanes) scaled(format, what string, begin func() func(m operand.Mem, x reg.VecVirtual)) {
+	TEXT("scale"+format+l.suffix(), NOSPLIT, "func(dst *float32, src *byte, groups int, scale float32)")
+	doc(fmt.Sprintf("scale%s%s converts groups of 32 values of %s, multiplied by scale, to bfloat16, ties to even.\n"+
+		"Groups are 2048 bytes apart, as in a panel of a kernel with Tiles. It needs AVX512-BF16.",
+		format, l.suffix(), what))
+	Pragma("noescape")
+	dst := Load(Param("dst"), GP64())
+	src := Load(Param("src"), GP64())
+	n := Load(Param("groups"), GP64())
+	scale := l.vec()
+	VBROADCASTSS(mustParam("scale"), scale)
+	if format == "F8" {
+		VMULPS(float(256), scale, scale)
+	}
+	load := begin()
+	TESTQ(n, n)
+	JZ(operand.LabelRef("done"))
+	Label("loop")
+	PREFETCHT0(at(src, prefetchFar))
+	for i := 0; i < groupValues; i += l.n {
+		x := l.vec()
+		load(at(src, i), x)
+		VMULPS(scale, x, x)
+		l.store(x, dst, i)
+	}
+	ADDQ(operand.I8(groupValues), src)
+	ADDQ(operand.I32(groupBytes), dst)
+	DECQ(n)
+	JNZ(operand.LabelRef("loop"))
+	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// halfOfF8 loads values of float8_e4m3fn by moving their bits into those of IEEE halves, which have the same order of
+// exponent and fraction, also for denormals: only the bias of the exponent is another one. The code of NaN is replaced.
+func halfOfF8() func(m operand.Mem, x reg.VecVirtual) {
+	bits, magnitude, nan := YMM(), YMM(), YMM()
+	VMOVDQU(constant(0xbf80bf80), bits)
+	VMOVDQU(constant(0x7fff7fff), magnitude)
+	VMOVDQU(constant(0x3f803f80), nan)
+	return func(m operand.Mem, x reg.VecVirtual) {
+		y, isNaN := YMM(), YMM()
+		VPMOVSXBW(m, y)
+		VPSLLW(operand.U8(7), y, y)
+		VPAND(bits, y, y)
+		VPAND(magnitude, y, isNaN)
+		VPCMPEQW(nan, isNaN, isNaN)
+		VPOR(isNaN, y, y)
+		VCVTPH2PS(y, x)
+	}
 }
 
 // prefetchFar is how far ahead of a block its successors are prefetched. The processor's own prefetching stops at the
