@@ -137,6 +137,8 @@ func (d *dense) pack(p *packer, side side, dst []float32, row, k0, n int) {
 	width := p.width(side)
 	inside := row+width <= d.rows && n%p.group() == 0
 	whole := inside && d.scale == 1 && d.quant == nil
+	// A panel of weights, which some kernels convert while they pack it.
+	panel := inside && n%32 == 0 && p.kernel.Tiles == (side == left)
 	for r := range width {
 		p.offs[r] = r * d.stride
 	}
@@ -148,15 +150,28 @@ func (d *dense) pack(p *packer, side side, dst []float32, row, k0, n int) {
 		p.kernel.PackBF16(dst, width, src, p.offs[:], n/2)
 	case whole && d.dtype == tensor.F32 && !p.round:
 		p.kernel.Pack(dst, width, src, p.offs[:], n)
-	case whole && p.kernel.Tiles == (side == left) && p.kernel.CanPackBlocks(d.dtype) &&
+	case whole && panel && p.kernel.CanPackBlocks(d.dtype) &&
 		k0%d.dtype.BlockValues() == 0 && n%d.dtype.BlockValues() == 0:
 		p.kernel.PackBlocks(dst, d.dtype, src, d.stride, n, grow(&p.wide, simd.PackBlocksScratch))
-	case inside && n%32 == 0 && p.kernel.Tiles == (side == left) && p.kernel.CanPackScaled(d.dtype) && d.rowScales(p, row):
+	case panel && p.kernel.CanPackScaled(d.dtype) && d.rowScales(p, row):
 		p.kernel.PackScaled(dst, d.dtype, src, d.stride, n, &p.scales, grow(&p.wide, simd.PackBlocksScratch))
+	case panel && p.kernel.CanPackNVFP4() && d.isPackedNVFP4(k0, n):
+		p.kernel.PackNVFP4(dst, src, d.stride, n, d.dtype == tensor.F4E2M1Low, func(dst []float32, r, first int) {
+			readScales(dst, d.quant.Blocks, row+r, (k0+first)/groupNVFP4, d.scale)
+		}, grow(&p.wide, simd.PackBlocksScratch))
 	default:
 		rows := min(width, d.rows-row)
 		p.packCopy(side, dst, rows, n, func(r int, dst []float32) { d.widen(dst, row+r, k0) })
 	}
+}
+
+// isPackedNVFP4 reports whether n values of rows, from k0 on, are nvfp4 whose scales PackNVFP4 takes: the products of
+// scales of float8_e4m3fn, from 2^-9 to 448, and one scale.
+func (d *dense) isPackedNVFP4(k0, n int) bool {
+	q := d.quant
+	return isNVFP4(d.dtype) && q != nil && q.Rows == nil && q.Columns == nil && q.Blocks != nil &&
+		q.Blocks.Width == groupNVFP4 && q.Blocks.DType == tensor.F8E4M3 && k0%(4*groupNVFP4) == 0 && n%(2*groupNVFP4) == 0 &&
+		d.scale >= 0x1p9*simd.LeastPackScale && d.scale <= 0x1p-9*simd.GreatestPackScale
 }
 
 // rowScales sets p.scales to the scales of 32 rows from row on. It returns false if there are other scales, or if one

@@ -54,6 +54,8 @@ var (
 	}
 	// scaledBF16 are the functions of PackScaled.
 	scaledBF16 = map[tensor.DType]scaledFunc{tensor.I8: scaleI8BF16, tensor.F8E4M3: scaleF8BF16}
+	// nvfp4BF16 are the functions of PackNVFP4.
+	nvfp4BF16 = [2]func(dst *float32, src *byte, scales *float32, groups int){widenNVFP4BF16, widenNVFP4LowBF16}
 )
 
 // widenBlocks returns Widen for the formats of functions.

@@ -250,6 +250,22 @@ func scaleI8BF16(dst *float32, src *byte, groups int, scale float32)
 //go:noescape
 func scaleF8BF16(dst *float32, src *byte, groups int, scale float32)
 
+// widenNVFP4BF16 converts groups of 16 values of float4_e2m1, the even ones in the upper
+// halves of bytes, to float32 and multiplies each group by its scale. It stores bfloat16, ties to even: two groups
+// together, and the next two 2048 bytes behind them, as in a panel of a kernel with Tiles. groups is even. It needs
+// AVX512-BF16.
+//
+//go:noescape
+func widenNVFP4BF16(dst *float32, src *byte, scales *float32, groups int)
+
+// widenNVFP4LowBF16 converts groups of 16 values of float4_e2m1, the even ones in the lower
+// halves of bytes, to float32 and multiplies each group by its scale. It stores bfloat16, ties to even: two groups
+// together, and the next two 2048 bytes behind them, as in a panel of a kernel with Tiles. groups is even. It needs
+// AVX512-BF16.
+//
+//go:noescape
+func widenNVFP4LowBF16(dst *float32, src *byte, scales *float32, groups int)
+
 // swizzledF8AVX2 stores groups of four scales in float8_e4m3fn, which are 512 bytes apart, times scale.
 //
 //go:noescape

@@ -6950,6 +6950,256 @@ DATA c3f803f80<>+56(SB)/4, $0x3f803f80
 DATA c3f803f80<>+60(SB)/4, $0x3f803f80
 GLOBL c3f803f80<>(SB), RODATA|NOPTR, $64
 
+// func widenNVFP4BF16(dst *float32, src *byte, scales *float32, groups int)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·widenNVFP4BF16(SB), NOSPLIT, $0-32
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    groups+24(FP), BX
+	VMOVUPS e2m1<>+0(SB), Z0
+	VMOVUPS spread<>+0(SB), Z1
+	VMOVUPS shifts<>+0(SB), Z2
+	SUBQ    $+4, BX
+	JLT     tail
+
+loop:
+	PREFETCHT0   2048(CX)
+	VBROADCASTSS (DX), Z3
+	VPBROADCASTQ (CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VBROADCASTSS 4(DX), Z3
+	VPBROADCASTQ 8(CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	VBROADCASTSS 8(DX), Z3
+	VPBROADCASTQ 16(CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2048(AX)
+	VBROADCASTSS 12(DX), Z3
+	VPBROADCASTQ 24(CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 2080(AX)
+	ADDQ    $+32, CX
+	ADDQ    $+4096, AX
+	ADDQ    $+16, DX
+	SUBQ    $+4, BX
+	JGE     loop
+
+tail:
+	ADDQ         $+4, BX
+	JZ           done
+	VBROADCASTSS (DX), Z3
+	VPBROADCASTQ (CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VBROADCASTSS 4(DX), Z3
+	VPBROADCASTQ 8(CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 32(AX)
+
+done:
+	VZEROUPPER
+	RET
+
+// func widenNVFP4LowBF16(dst *float32, src *byte, scales *float32, groups int)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·widenNVFP4LowBF16(SB), NOSPLIT, $0-32
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    groups+24(FP), BX
+	VMOVUPS e2m1<>+0(SB), Z0
+	VMOVUPS spread<>+0(SB), Z1
+	VMOVUPS shiftsLow<>+0(SB), Z2
+	SUBQ    $+4, BX
+	JLT     tail
+
+loop:
+	PREFETCHT0   2048(CX)
+	VBROADCASTSS (DX), Z3
+	VPBROADCASTQ (CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VBROADCASTSS 4(DX), Z3
+	VPBROADCASTQ 8(CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 32(AX)
+	VBROADCASTSS 8(DX), Z3
+	VPBROADCASTQ 16(CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, 2048(AX)
+	VBROADCASTSS 12(DX), Z3
+	VPBROADCASTQ 24(CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 2080(AX)
+	ADDQ    $+32, CX
+	ADDQ    $+4096, AX
+	ADDQ    $+16, DX
+	SUBQ    $+4, BX
+	JGE     loop
+
+tail:
+	ADDQ         $+4, BX
+	JZ           done
+	VBROADCASTSS (DX), Z3
+	VPBROADCASTQ (CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE         $0x62
+	BYTE         $0x02
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x72
+	BYTE         $0xff
+	VMOVUPS      Y31, (AX)
+	VBROADCASTSS 4(DX), Z3
+	VPBROADCASTQ 8(CX), Z4
+	VPSHUFB      Z1, Z4, Z4
+	VPSRLVD      Z2, Z4, Z4
+	VPERMPS      Z0, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVAPS      Z4, Z31
+
+	// vcvtneps2bf16 %zmm31,%ymm31
+	BYTE    $0x62
+	BYTE    $0x02
+	BYTE    $0x7e
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xff
+	VMOVUPS Y31, 32(AX)
+
+done:
+	VZEROUPPER
+	RET
+
 // func swizzledF8AVX2(dst *float32, src *byte, groups int, scale float32)
 // Requires: AVX, AVX2, MMX+
 TEXT ·swizzledF8AVX2(SB), NOSPLIT, $0-28

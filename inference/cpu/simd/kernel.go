@@ -38,13 +38,9 @@ type Kernel struct {
 	packBlocks map[tensor.DType]widenFunc
 	// packScaled has the formats of PackScaled.
 	packScaled map[tensor.DType]scaledFunc
+	// packNVFP4 are the functions of PackNVFP4, the second one for lowFirst.
+	packNVFP4 [2]func(dst *float32, src *byte, scales *float32, groups int)
 }
-
-// scaledFunc converts groups of 32 values and multiplies them by scale.
-type scaledFunc func(dst *float32, src *byte, groups int, scale float32)
-
-// widenFunc converts blocks of a format.
-type widenFunc func(dst *float32, src *byte, blocks int)
 
 // Values returns the number of values of a word.
 func (k *Kernel) Values() int {
@@ -167,82 +163,6 @@ func (k *Kernel) PackPairs(dst []float32, src unsafe.Pointer, stride, groups int
 	_ = dst[groups*TileWords*k.NR-1]
 	for half := range 2 {
 		k.packPairs(&dst[16*half], 4*k.NR, (*byte)(unsafe.Add(src, 16*half*stride)), stride, groups)
-	}
-}
-
-// PackBlocksScratch is the length of the scratch memory of PackBlocks. It holds 256 values of each row, which all
-// blocks divide and which stay in the first-level cache.
-const PackBlocksScratch = 256 / 2 * panelRows
-
-// panelRows is the number of rows of a panel of weights, and groupWords the size of a group of words of all of them.
-const (
-	panelRows  = 32
-	groupWords = TileWords * panelRows
-)
-
-// CanPackBlocks reports whether PackBlocks packs a format.
-func (k *Kernel) CanPackBlocks(dtype tensor.DType) bool { return k.packBlocks[dtype] != nil }
-
-// PackBlocks packs a panel of weights in a format with blocks for a kernel with Pairs, and rounds them to bfloat16
-// (ties to even) in the same pass: a panel of A with Tiles, else one of B. The panel has 32 rows, which are stride
-// bytes apart, with any alignment. Each has the given number of values, a multiple of 32 and of the format's blocks.
-// scratch is used without Tiles.
-func (k *Kernel) PackBlocks(
-	dst []float32, dtype tensor.DType, src unsafe.Pointer, stride, values int, scratch []float32,
-) {
-	if values == 0 {
-		return
-	}
-	widen, unit := k.packBlocks[dtype], dtype.BlockValues()
-	k.packConverted(dst, values, scratch, func(r int, dst *float32, first, values int) {
-		widen(dst, (*byte)(unsafe.Add(src, r*stride+dtype.Bytes(first))), values/unit)
-	})
-}
-
-// CanPackScaled reports whether PackScaled packs a format.
-func (k *Kernel) CanPackScaled(dtype tensor.DType) bool { return k.packScaled[dtype] != nil }
-
-// The scales of PackScaled have magnitudes in this range, so that no product of theirs is denormal or infinite.
-const (
-	LeastPackScale    = 0x1p-100
-	GreatestPackScale = 0x1p100
-)
-
-// PackScaled is PackBlocks for int8 and float8_e4m3fn, multiplied by a scale for each row.
-func (k *Kernel) PackScaled(
-	dst []float32, dtype tensor.DType, src unsafe.Pointer, stride, values int, scales *[32]float32, scratch []float32,
-) {
-	if values == 0 {
-		return
-	}
-	scale := k.packScaled[dtype]
-	k.packConverted(dst, values, scratch, func(r int, dst *float32, first, values int) {
-		scale(dst, (*byte)(unsafe.Add(src, r*stride+first)), values/(2*TileWords), scales[r])
-	})
-}
-
-// packConverted packs a panel of 32 rows whose values convert makes: it stores values of row r, from first on, in
-// groups of 32 that lie as in a panel of a kernel with Tiles.
-func (k *Kernel) packConverted(
-	dst []float32, values int, scratch []float32, convert func(r int, dst *float32, first, values int),
-) {
-	_ = dst[values/2*panelRows-1]
-	if k.Tiles {
-		for r := range panelRows {
-			convert(r, &dst[r*TileWords], 0, values)
-		}
-		return
-	}
-	const part = 2 * PackBlocksScratch / panelRows
-	scratch = scratch[:PackBlocksScratch]
-	for first := 0; first < values; first += part {
-		n := min(values-first, part)
-		for r := range panelRows {
-			convert(r, &scratch[r*TileWords], first, n)
-		}
-		for at := 0; at < n/2*panelRows; at += groupWords {
-			k.PackPairs(dst[first/2*panelRows+at:], unsafe.Pointer(&scratch[at]), 4*TileWords, 1)
-		}
 	}
 }
 

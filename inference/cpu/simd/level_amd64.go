@@ -33,7 +33,7 @@ func setFor(l Level) *set {
 	if l >= AVX512BF16 {
 		s.bf16 = Kernel{
 			MR: 12, NR: 32, KC: 384, Pairs: true, mul: gemmBF16x12x32, pack: packAVX2, panelPairs: panelPairsAVX512,
-			packPairs: packPairsAMX, packBlocks: blocksBF16, packScaled: scaledBF16,
+			packPairs: packPairsAMX, packBlocks: blocksBF16, packScaled: scaledBF16, packNVFP4: nvfp4BF16,
 		}
 		s.peakBF16, s.peakBF16Flops = peakBF16, 2*24*16*2
 	}
@@ -41,7 +41,7 @@ func setFor(l Level) *set {
 		s.bf16 = Kernel{
 			MR: 32, NR: 32, KC: 256, Pairs: true, Tiles: true, mulTiles: gemmAMX32x32, pack: packAVX2,
 			panelPairs: panelPairsAVX512, packRows: packRowsAMX, packPairs: packPairsAMX, prefetch: prefetchLines,
-			packBlocks: blocksBF16, packScaled: scaledBF16,
+			packBlocks: blocksBF16, packScaled: scaledBF16, packNVFP4: nvfp4BF16,
 		}
 		s.peakBF16, s.peakBF16Flops = peakAMX, 4*16*16*32*2
 	}

@@ -15,7 +15,8 @@ func packingKernels(tb testing.TB) map[string]Kernel {
 		tb.Skip("no AVX512-BF16")
 	}
 	tiles := Kernel{
-		MR: 32, NR: 32, Pairs: true, Tiles: true, packBlocks: blocksBF16, packScaled: scaledBF16, packRows: packRowsAMX,
+		MR: 32, NR: 32, Pairs: true, Tiles: true, packBlocks: blocksBF16, packScaled: scaledBF16, packNVFP4: nvfp4BF16,
+		packRows: packRowsAMX,
 	}
 	return map[string]Kernel{"tiles": tiles, "pairs": setOf(AVX512BF16).bf16}
 }
@@ -102,6 +103,34 @@ func TestPackScaled(t *testing.T) {
 				)
 				checkPanel(t, name+", "+dtype.String(), &k, have, values, func(r int, wide []float32) {
 					widen(wide, src[r*stride:][:values], scales[r])
+				})
+			}
+		}
+	}
+}
+
+// TestPackNVFP4 is TestPackBlocks for the two orders of nvfp4, with scales of 0 and NaN among them.
+func TestPackNVFP4(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for name, k := range packingKernels(t) {
+		for _, low := range []bool{false, true} {
+			for _, values := range []int{0, 32, 64, 256, 320, 1280} {
+				scales := random(r, 32*values/16)
+				for i := 0; i < len(scales); i += 7 {
+					scales[i] = []float32{0, float32(math.NaN()), LeastPackScale, -GreatestPackScale}[i%4]
+				}
+				of := func(row, first, n int) []float32 { return scales[(row*values+first)/16:][:n] }
+				stride := values/2 + 5
+				src := randomBytes(r, 32, stride)
+				have := make([]float32, values/2*32+1)
+				have[len(have)-1] = 7
+				k.PackNVFP4(have, unsafe.Pointer(&src[0]), stride, values, low, func(dst []float32, row, first int) {
+					copy(dst, of(row, first, len(dst)))
+				}, make([]float32, PackBlocksScratch))
+				checkPanel(t, name, &k, have, values, func(r int, wide []float32) {
+					if values > 0 {
+						WidenNVFP4(wide, src[r*stride:], of(r, 0, values/16), low)
+					}
 				})
 			}
 		}

@@ -35,11 +35,33 @@ func TestReadsEndWithTheMapping(t *testing.T) {
 		}
 	}
 	dst, scales := make([]float32, 1<<13), make([]float32, 1<<10)
+	panel, scratch := make([]float32, 1<<15), make([]float32, PackBlocksScratch)
 	eachLevel(t, func(t *testing.T) {
 		for dtype := tensor.Q4_0; dtype <= tensor.F4E2M1Low; dtype++ {
 			for blocks := 1; blocks <= 9; blocks++ {
 				n := blocks * dtype.BlockValues()
 				guarded(t, dtype.String(), n, func() { Widen(dst[:n], dtype, last(dtype.Bytes(n))) })
+			}
+		}
+		k, _ := BF16() // of the level, or one that packs none of these
+		for n := 32; n <= 1024; n += 32 {
+			at := func(sizeBytes int) unsafe.Pointer { return unsafe.Pointer(&last(sizeBytes)[0]) }
+			for dtype := tensor.Q4_0; dtype <= tensor.NVFP4; dtype++ {
+				if size := dtype.Bytes(n); k.CanPackBlocks(dtype) && n%dtype.BlockValues() == 0 {
+					guarded(t, "PackBlocks", n, func() { k.PackBlocks(panel, dtype, at(32*size), size, n, scratch) })
+				}
+			}
+			for _, dtype := range []tensor.DType{tensor.I8, tensor.F8E4M3} {
+				if k.CanPackScaled(dtype) {
+					guarded(t, "PackScaled", n, func() {
+						k.PackScaled(panel, dtype, at(32*n), n, n, (*[32]float32)(scales), scratch)
+					})
+				}
+			}
+			if k.CanPackNVFP4() {
+				guarded(t, "PackNVFP4", n, func() {
+					k.PackNVFP4(panel, at(16*n), n/2, n, false, func([]float32, int, int) {}, scratch)
+				})
 			}
 		}
 		for n := 1; n <= 200; n++ {

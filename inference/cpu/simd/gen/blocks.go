@@ -32,6 +32,8 @@ func blocks() {
 				}
 			})
 			l.scaled("F8", "float8_e4m3fn", halfOfF8)
+			l.widenNVFP4("NVFP4", false)
+			l.widenNVFP4("NVFP4Low", true)
 			continue
 		}
 		l.widenTable("MXFP4") // may give denormals, which the conversion to bfloat16 would flush to zero

@@ -12,8 +12,13 @@ import (
 func (l *lanes) widenNVFP4(format string, lowFirst bool) {
 	where := map[bool]string{false: "upper", true: "lower"}[lowFirst]
 	TEXT("widen"+format+l.suffix(), NOSPLIT, "func(dst *float32, src *byte, scales *float32, groups int)")
-	doc("widen" + format + l.suffix() + " converts groups of 16 values of float4_e2m1, the even ones in the " + where +
-		"\nhalves of bytes, to float32 and multiplies each group by its scale.")
+	text := "widen" + format + l.suffix() + " converts groups of 16 values of float4_e2m1, the even ones in the " + where +
+		"\nhalves of bytes, to float32 and multiplies each group by its scale."
+	if l.bf16 {
+		text += " It stores bfloat16, ties to even: two groups\ntogether, and the next two 2048 bytes behind them, as in " +
+			"a panel of a kernel with Tiles. groups is even. It needs\nAVX512-BF16."
+	}
+	doc(text)
 	Pragma("noescape")
 	dst := Load(Param("dst"), GP64())
 	src := Load(Param("src"), GP64())
@@ -49,7 +54,7 @@ func (l *lanes) widenNVFP4(format string, lowFirst bool) {
 			VPSRLVD(shifts, x, x)
 			VPERMPS(values, x, x)
 			VMULPS(scale, x, x)
-			VMOVUPS(x, at(dst, 64*i))
+			l.store(x, dst, 16*i)
 			return
 		}
 		even, odd := XMM(), XMM()
@@ -78,7 +83,11 @@ func (l *lanes) widenNVFP4(format string, lowFirst bool) {
 	}
 	advance := func(groups int) {
 		ADDQ(operand.I32(8*groups), src)
-		ADDQ(operand.I32(64*groups), dst)
+		if l.bf16 {
+			ADDQ(operand.I32(groupBytes*16*groups/groupValues), dst)
+		} else {
+			ADDQ(operand.I32(64*groups), dst)
+		}
 		ADDQ(operand.I32(4*groups), scales)
 	}
 	const together = 4
@@ -96,10 +105,15 @@ func (l *lanes) widenNVFP4(format string, lowFirst bool) {
 	ADDQ(operand.I32(together), n)
 	JZ(operand.LabelRef("done"))
 	Label("single")
-	group(0)
-	advance(1)
-	DECQ(n)
-	JNZ(operand.LabelRef("single"))
+	if l.bf16 { // two are left
+		group(0)
+		group(1)
+	} else {
+		group(0)
+		advance(1)
+		DECQ(n)
+		JNZ(operand.LabelRef("single"))
+	}
 	Label("done")
 	VZEROUPPER()
 	RET()
