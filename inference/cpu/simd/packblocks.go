@@ -16,7 +16,8 @@ type scaledFunc func(dst *float32, src *byte, groups int, scale float32)
 // blocks divide and which stay in the first-level cache.
 const PackBlocksScratch = 256 / 2 * panelRows
 
-// panelRows is the number of rows of a panel of weights, and groupWords the size of a group of words of all of them.
+// panelRows is the number of rows of a panel of weights. A group of words of all of them has groupWords words, and
+// tileBytes bytes.
 const (
 	panelRows  = 32
 	groupWords = TileWords * panelRows
