@@ -11,7 +11,7 @@ import (
 )
 
 // TestLoRAsInInt8 applies every kind of adapter to a model whose blocks are quantised as they are read. The adapters
-// stay beside the integers, in floats, so that the velocity is no further from the one of merged weights in float32 than
+// stay beside the integers, in floats, so that the velocity is no further from that of merged weights in float32 than
 // the formula of int8 with the same adapters is.
 func TestLoRAsInInt8(t *testing.T) {
 	exact := openEngine(t, tinyModel(t, "distilled"), DeviceCPU, Float32)
