@@ -97,7 +97,7 @@ func (l *lineage) show(shown *studio.Picture) (objects []fyne.CanvasObject) {
 	wanted := map[string]bool{}
 	for i, r := range references {
 		b := l.from[i]
-		if b.Text = ""; i < len(shown.Meta.References) {
+		if b.Text = ""; shown.Meta.Upscale == nil && i < len(shown.Meta.References) {
 			b.Text = strconv.Itoa(i + 1)
 		}
 		parent := slices.IndexFunc(parents, func(e history.Entry) bool {
@@ -133,12 +133,12 @@ func (l *lineage) show(shown *studio.Picture) (objects []fyne.CanvasObject) {
 	return objects
 }
 
-// sources returns the files that the picture on show was made from, as far as there is room: its references, then what
-// these were composed of.
+// sources returns the files that the picture on show was made from, as far as there is room: that which was enlarged,
+// or its references, then what these were composed of.
 func (l *lineage) sources() []picture.ReferenceFile {
 	list := l.shown.Meta.References
 	if e, ok := l.Album.Find(l.shown.ID); ok {
-		list = append(list[:len(list):len(list)], e.Composed...)
+		list = e.Sources()
 	}
 	return list[:min(len(list), inference.MaxReferences)]
 }

@@ -44,12 +44,27 @@ type Entry struct {
 	Folders []uint64 `json:"folders,omitempty"` // that the user filed it in: see Folder
 	// Composed are the pictures that the references were composed of, if they were; a reference lies in no other file.
 	Composed []picture.ReferenceFile `json:"composed,omitempty"`
+	// Enlarged is the picture of which this one is an enlargement, nil for a picture that was made at its size.
+	Enlarged *picture.ReferenceFile `json:"enlarged,omitempty"`
 }
 
-// sources returns the files that the picture was made from.
-func (e *Entry) sources() []picture.ReferenceFile {
+// Sources returns the files that the picture was made from. What an enlarged picture was made from is that which was
+// enlarged: the references of its metadata are those of the latter.
+func (e *Entry) Sources() []picture.ReferenceFile {
+	if e.Enlarged != nil {
+		return []picture.ReferenceFile{*e.Enlarged}
+	}
 	files := e.Picture.References
 	return append(files[:len(files):len(files)], e.Composed...)
+}
+
+// files returns all files that the entry names by their digests.
+func (e *Entry) files() []picture.ReferenceFile {
+	files := append(e.Picture.Files(), e.Composed...)
+	if e.Enlarged != nil {
+		files = append(files, *e.Enlarged)
+	}
+	return files
 }
 
 // MarshalJSON adds the field path_base64 if the path is not UTF-8, because encoding/json would write U+FFFD for its
@@ -293,7 +308,7 @@ func (s *Store) Add(e Entry) Entry {
 			return err
 		}
 		e.ID = id
-		if err := remember(b.Tx(), append(e.Picture.Files(), e.Composed...), time.Now()); err != nil {
+		if err := remember(b.Tx(), e.files(), time.Now()); err != nil {
 			return err
 		}
 		return putEntry(b, id, e)

@@ -8,13 +8,13 @@ import "github.com/kleinbild/kleinbild/inference/picture"
 // A reference is known by the digest of its file, wherever that lies now. Entries of earlier versions have no digest;
 // they are known by the path that the reference was read from.
 func Lineage(list []Entry, e Entry) (madeFrom, ledTo []Entry) {
-	for _, r := range e.sources() {
+	for _, r := range e.Sources() {
 		if i := sourceOf(list, r, e); i >= 0 {
 			madeFrom = append(madeFrom, list[i])
 		}
 	}
 	for i := range list {
-		for _, r := range list[i].sources() {
+		for _, r := range list[i].Sources() {
 			if e.isSource(r, &list[i]) {
 				ledTo = append(ledTo, list[i])
 				break

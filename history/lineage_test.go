@@ -44,6 +44,11 @@ func TestLineage(t *testing.T) {
 		composed.Composed = append(composed.Composed, picture.ReferenceFile{Path: e.Path, SHA256: e.SHA256})
 	}
 	composed = s.Add(composed)
+	enlarged := entry("enlarged") // with the references of the picture that was enlarged
+	enlarged.Path = put(t, filepath.Join(dir, "enlarged.png"), "the picture of enlarged")
+	enlarged.Picture.References = night.Picture.References
+	enlarged.Enlarged = &picture.ReferenceFile{Path: night.Path, SHA256: night.SHA256}
+	enlarged = s.Add(enlarged)
 	if house.SHA256 != digest("the picture of house") {
 		t.Errorf("the digest is %q", house.SHA256)
 	}
@@ -53,7 +58,8 @@ func TestLineage(t *testing.T) {
 		from, ledTo string
 	}{
 		{house, "", "night both"},
-		{night, "house", "both twice"},
+		{night, "house", "both twice enlarged"},
+		{enlarged, "night", ""},
 		{both, "house night", "composed"},
 		{twice, "night night", "composed"},
 		{composed, "both twice", ""},

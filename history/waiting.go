@@ -182,7 +182,7 @@ func enter(b *bbolt.Bucket, list []waiting) (ids map[uint64]uint64, added int, e
 		if err := putEntry(b, id, w.Entry); err != nil {
 			return nil, 0, err
 		}
-		if err := remember(b.Tx(), append(w.Entry.Picture.Files(), w.Entry.Composed...), w.Entry.Made); err != nil {
+		if err := remember(b.Tx(), w.Entry.files(), w.Entry.Made); err != nil {
 			return nil, 0, err
 		}
 		ids[w.id] = id

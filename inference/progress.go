@@ -25,6 +25,8 @@ const (
 	StageStitch Stage = "stitch"
 	// StageUpscale is the only stage of an Upscaler. Its parts are tiles.
 	StageUpscale Stage = "upscale"
+	// StageRefine is the stage of Engine.Refine where that is a part of a run. Its parts are tiles.
+	StageRefine Stage = "refine"
 )
 
 // Progress tells how far a run is. The goroutine that computes reports it when a stage begins and after every layer, so

@@ -29,6 +29,8 @@ type Batch struct {
 	Each uint64 `json:"each,omitempty"`
 	// Tags are the adapters that the prompt named, as they were found then, with the digests of their files.
 	Tags inference.LoRANames `json:"tags,omitempty"`
+	// Upscale is how the picture on the desk is enlarged, nil for a batch that makes pictures.
+	Upscale *Upscale `json:"upscale,omitempty"`
 }
 
 // Ask returns what the batch asks for, with the seed of its first picture. store reads the pictures of its desk that
@@ -80,6 +82,9 @@ func (b Batch) Edited() Desk {
 func (b Batch) Read(ctx context.Context, store *Store) (Batch, error) {
 	if b.Count < 1 || b.Count > MaxCount {
 		return b, fmt.Errorf("the number of pictures is %d, want 1 to %d", b.Count, MaxCount)
+	}
+	if b.Upscale != nil {
+		return b, b.readUpscale(store)
 	}
 	ask, err := b.Ask(store)
 	if err != nil {

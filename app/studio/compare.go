@@ -7,11 +7,17 @@ type Area struct{ X, Y, Width, Height float32 }
 
 // Frame returns the size of the frame in which two pictures are compared, and where in it each of them lies. before
 // says that a is image 1 of b. A picture that was made larger at its sides is the frame of what it was: both show the
-// same thing at the same place. Otherwise the frame is b, and a has no place: all of it is to lie in the frame, as
+// same thing at the same place. One that was enlarged from the other is the frame of both. Otherwise the frame is b, and a has no place: all of it is to lie in the frame, as
 // large as there is room for.
 func Frame(a, b Picture, before bool) (size image.Point, atA, atB Area) {
 	whole := func(p image.Point) Area { return Area{Width: float32(p.X), Height: float32(p.Y)} }
 	size = b.Image.Rect.Size()
+	if a.Image != nil && (before || sameShape(a, b)) && (b.Meta.Upscale != nil || a.Meta.Upscale != nil) {
+		if large := a.Image.Rect.Size(); large.X > size.X {
+			size = large
+		}
+		return size, whole(size), whole(size)
+	}
 	if before || madeFrom(b, a) {
 		if inner, ok := b.inner(); ok {
 			return size, inner, whole(size)
@@ -24,6 +30,16 @@ func Frame(a, b Picture, before bool) (size image.Point, atA, atB Area) {
 		}
 	}
 	return size, Area{}, whole(size)
+}
+
+// sameShape says whether two pictures have the same ratio of width to height, to the pixel of the smaller one.
+func sameShape(a, b Picture) bool {
+	p, q := a.Image.Rect.Size(), b.Image.Rect.Size()
+	if p.X > q.X {
+		p, q = q, p
+	}
+	height := float64(q.Y) * float64(p.X) / float64(q.X)
+	return height > float64(p.Y)-1 && height < float64(p.Y)+1
 }
 
 // madeFrom says whether the file of b is image 1 of a.

@@ -17,6 +17,7 @@ func TestFrame(t *testing.T) {
 			Edit: &picture.Edit{Extend: [4]int{40, 0, 20, 20}}}
 		return Picture{Image: sized(w, h), Path: "/large.png", Meta: m}
 	}
+	enlarged := Picture{Image: sized(400, 320), Meta: picture.Metadata{Upscale: &picture.Upscale{}}}
 	none := Area{}
 	for _, row := range []struct {
 		name     string
@@ -35,6 +36,10 @@ func TestFrame(t *testing.T) {
 		{"the other way round", large(160, 100, "/small.png"), small, false, image.Pt(160, 100), Area{0, 0, 160, 100},
 			Area{40, 0, 100, 80}},
 		{"of another picture", large(160, 100, "/x.png"), small, false, image.Pt(100, 80), none, Area{0, 0, 100, 80}},
+		{"enlarged", small, enlarged, false, image.Pt(400, 320), Area{0, 0, 400, 320}, Area{0, 0, 400, 320}},
+		{"what was enlarged", enlarged, small, false, image.Pt(400, 320), Area{0, 0, 400, 320}, Area{0, 0, 400, 320}},
+		{"enlarged, but of another shape", Picture{Image: sized(30, 30)}, enlarged, false, image.Pt(400, 320), none,
+			Area{0, 0, 400, 320}},
 		{"not made larger", Picture{Image: sized(30, 30)}, small, true, image.Pt(100, 80), none, Area{0, 0, 100, 80}},
 	} {
 		if size, atA, atB := Frame(row.a, row.b, row.before); size != row.size || atA != row.atA || atB != row.atB {

@@ -36,6 +36,9 @@ type Output struct {
 	SpareDirs func() []string // tried in order if a picture that was made cannot be written to Dir
 	Store     *history.Store
 	Kept      func() *Store // has the pasted pictures and masks of batches; nil for nowhere
+
+	OpenUpscaler OpenUpscaler            // may be nil if no batch enlarges
+	Device       func() inference.Device // on which networks that enlarge compute
 }
 
 // Run is a batch that is being made. Its exported fields may be read on the loop's goroutine.
@@ -96,11 +99,12 @@ func (m *Maker) GoOn() {
 	m.Next()
 }
 
-// Next begins the next batch of the queue, unless something is being made or no model is open. Whoever adds a batch,
-// opens a model or lets the queue go on calls it; the maker itself calls it when a run has ended.
+// Next begins the next batch of the queue, unless something is being made or the batch needs a model and none is open.
+// Whoever adds a batch, opens a model or lets the queue go on calls it; the maker itself calls it when a run has ended.
 func (m *Maker) Next() {
 	engine := m.model.Engine()
-	if m.run != nil || engine == nil {
+	next, waits := m.queue.First()
+	if m.run != nil || waits && next.NeedsModel() && engine == nil {
 		return
 	}
 	b, ok := m.queue.Take()
@@ -111,6 +115,15 @@ func (m *Maker) Next() {
 	ctx, cancel := context.WithCancel(m.loop.Closing)
 	r := &Run{Batch: b, maker: m, cancel: cancel}
 	m.run = r
+	if b.Upscale != nil {
+		m.Began.tell(r)
+		dir, spare := m.output.Dir(), m.output.SpareDirs()
+		m.loop.Background(func() func() {
+			err := r.upscale(ctx, engine, dir, spare)
+			return func() { m.ended(r, err) }
+		})
+		return
+	}
 	ask, checked, err := r.check()
 	reads := b.Desk.Edits() || b.Desk.Reading()
 	if err == nil && !reads {

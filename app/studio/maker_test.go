@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"image"
+	"image/color"
+	"image/draw"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +26,7 @@ type painter struct {
 
 	variant inference.Variant
 	loras   inference.LoRANames
+	network *nearest // that enlarges, nil for none
 }
 
 func (p *painter) LoRAs(context.Context) (inference.LoRANames, error) { return p.loras, nil }
@@ -59,7 +62,9 @@ func (p *painter) Generate(
 		return nil, p.fail
 	}
 	m := picture.Metadata{Prompt: req.Prompt(), Seed: req.Seed(), Width: 64, Height: 64, ModelDigest: "p", Device: "d"}
-	return &inference.Result{Image: image.NewRGBA(image.Rect(0, 0, 64, 64)), Metadata: m}, nil
+	grey := image.NewRGBA(image.Rect(0, 0, 64, 64))
+	draw.Draw(grey, grey.Rect, image.NewUniform(color.Gray{128}), image.Point{}, draw.Src)
+	return &inference.Result{Image: grey, Metadata: m}, nil
 }
 
 // rig is a studio whose loop is the test's own goroutine.
@@ -83,6 +88,13 @@ func newRig(t *testing.T, dir string, engine *painter) *rig {
 		Open:      func(context.Context, inference.Options) (Engine, error) { return engine, nil },
 		Bin:       Bin{Throw: os.Remove},
 		SpareDirs: func() []string { return nil },
+		OpenUpscaler: func(_ context.Context, opts inference.UpscalerOptions) (Upscaler, error) {
+			if engine.network == nil {
+				return nil, &inference.NoUpscalerError{}
+			}
+			engine.network.opened = append(engine.network.opened, opts.Model)
+			return engine.network, nil
+		},
 	})
 	r.Maker.Began.Subscribe(func(run *Run) { r.note("began " + run.Batch.Desk.Prompt) })
 	r.Maker.Made.Subscribe(func(m Made) { r.note("made " + m.Picture.Meta.Prompt) })

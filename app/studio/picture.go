@@ -29,6 +29,8 @@ func (p *Picture) Whole(ctx context.Context) (image.Image, error) {
 	switch {
 	case p.Full != nil:
 		return p.Full, nil
+	case p.Meta.Upscale != nil && p.Path != "":
+		return picture.OpenAnySize(ctx, p.Path)
 	case p.Meta.Edit != nil && p.Path != "":
 		return picture.OpenOriginal(ctx, p.Path)
 	case p.Image == nil:

@@ -69,14 +69,20 @@ func (q *Queue) BringBack(batches []Batch) []Batch {
 	return batches
 }
 
-// Take removes the next batch and returns it; ok is false if there is none to give out.
-func (q *Queue) Take() (b Batch, ok bool) {
+// First returns the batch that Take would return, without removing it.
+func (q *Queue) First() (b Batch, ok bool) {
 	if q.Empty() || q.paused {
 		return b, false
 	}
-	b = q.batches[0]
-	q.Withdraw(b.ID)
-	return b, true
+	return q.batches[0], true
+}
+
+// Take removes the next batch and returns it; ok is false if there is none to give out.
+func (q *Queue) Take() (b Batch, ok bool) {
+	if b, ok = q.First(); ok {
+		q.Withdraw(b.ID)
+	}
+	return b, ok
 }
 
 // Withdraw removes a batch, if it still waits.

@@ -35,6 +35,8 @@ type Config struct {
 	// tried, in order, if a picture that was made cannot be written to its folder.
 	PicturesDir string
 	SpareDirs   func() []string
+	// OpenUpscaler opens networks that enlarge pictures. It may be nil if nothing is to be enlarged.
+	OpenUpscaler OpenUpscaler
 }
 
 // New returns a studio with a new desk. It reads and opens nothing yet: see Album.Open, Keeper.Open and Model.Open.
@@ -47,7 +49,7 @@ func New(loop *Loop, cfg Config) *Studio {
 	s.Album = NewAlbum(loop, cfg.HistoryFile, cfg.Bin)
 	s.Maker = NewMaker(loop, s.Queue, s.Model, Output{
 		Version: cfg.Version, Dir: s.PicturesDir, SpareDirs: cfg.SpareDirs, Store: s.Album.Store(),
-		Kept: func() *Store { return s.Keeper.Store() },
+		Kept: func() *Store { return s.Keeper.Store() }, OpenUpscaler: cfg.OpenUpscaler, Device: s.Settings.Device,
 	})
 	s.Maker.Made.Subscribe(func(m Made) {
 		if m.Entry != nil {

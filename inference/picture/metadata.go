@@ -52,6 +52,33 @@ type Upscale struct {
 	SHA256 string `json:"sha256"`
 	Width  int    `json:"width"` // of the enlarged picture
 	Height int    `json:"height"`
+	// Refine is how the model worked the enlarged picture over, nil if it did not.
+	Refine *Refine `json:"refine,omitempty"`
+}
+
+// Refine says with what a model worked an enlarged picture over, tile by tile.
+type Refine struct {
+	Prompt      string     `json:"prompt"`
+	Strength    float64    `json:"strength"`
+	Steps       int        `json:"steps"`
+	Seed        uint64     `json:"seed"`
+	Model       string     `json:"model"`
+	ModelDigest string     `json:"model_digest"`
+	Precision   string     `json:"precision"`
+	Device      string     `json:"device"`
+	LoRAs       []LoRAFile `json:"loras,omitempty"`
+}
+
+// RefineOf returns what the metadata of a refined tile say of the refinement.
+func RefineOf(m Metadata) *Refine {
+	r := &Refine{
+		Prompt: m.Prompt, Steps: m.Steps, Seed: m.Seed, Model: m.Model, ModelDigest: m.ModelDigest, Precision: m.Precision,
+		Device: m.Device, LoRAs: m.LoRAs,
+	}
+	if m.Edit != nil {
+		r.Strength = m.Edit.Strength
+	}
+	return r
 }
 
 // ErrNoMetadata is wrapped by the error of ReadMetadata for an undamaged picture file that Kleinbild did not write.

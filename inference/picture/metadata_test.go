@@ -57,6 +57,12 @@ func TestMetadataRoundTrip(t *testing.T) {
 		{"as it is", func(*Metadata) {}},
 		{"empty", func(m *Metadata) { *m = Metadata{} }},
 		{"no references", func(m *Metadata) { m.References = nil }},
+		{"enlarged and refined", func(m *Metadata) {
+			m.Upscale = &Upscale{Model: "x4", SHA256: "ab", Width: 12, Height: 8, Refine: RefineOf(Metadata{
+				Prompt: "finer", Seed: 3, Steps: 4, Model: "m", ModelDigest: "d", Precision: "bf16", Device: "c",
+				LoRAs: []LoRAFile{{Name: "l", Strength: 0.5}}, Edit: &Edit{Strength: 0.25},
+			})}
+		}},
 		{"guidance without a short spelling", func(m *Metadata) { m.Guidance = 0.1 + 0.2 }},
 		{"negative prompt", func(m *Metadata) { m.NegativePrompt = "blur" }},
 		{"lines, quotes, NUL, markup", func(m *Metadata) { m.Prompt = "a\r\n\"b\"\\\x00\t</script>&\u2028\u2029" }},

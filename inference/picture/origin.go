@@ -154,6 +154,9 @@ func (m Metadata) checkNames() error {
 	}
 	if m.Upscale != nil {
 		names = append(names, m.Upscale.Model, m.Upscale.SHA256)
+		if r := m.Upscale.Refine; r != nil {
+			names = append(names, r.Model, r.ModelDigest, r.Precision, r.Device)
+		}
 	}
 	for _, name := range names {
 		if len(name) > maxNameBytes {
