@@ -48,6 +48,8 @@ func openWindow(w cli.WindowArguments) (ok bool) {
 		UseRemote:      useRemote,
 		RememberRemote: func(r app.Remote, use bool) error { return cli.SetRemoteSetting(cli.Remote(r), use) },
 		FindModels:     findModels,
+		OpenUpscaler:   openUpscaler,
+		FindUpscalers:  inference.ListUpscalers,
 		Catalogue:      catalogue{},
 		Dropped:        files,
 		DeskDir:        filepath.Join(xdg.DataHome, "kleinbild", "desk"),
@@ -74,6 +76,15 @@ func openEngine(ctx context.Context, opts inference.Options) (app.Engine, error)
 		return nil, err
 	}
 	return engine, nil
+}
+
+// openUpscaler calls inference.OpenUpscaler, and returns a nil interface if that fails.
+func openUpscaler(ctx context.Context, opts inference.UpscalerOptions) (app.Upscaler, error) {
+	upscaler, err := inference.OpenUpscaler(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	return upscaler, nil
 }
 
 func findModels(ctx context.Context) (found []app.Model) {
@@ -116,6 +127,17 @@ func (catalogue) Downloads() (list []app.Download) {
 		list = append(list, d)
 	}
 	return list
+}
+
+func (catalogue) Upscaler() (d app.Download, ok bool) {
+	m, err := models.Find(inference.Upscalers[0])
+	if err != nil {
+		return d, false
+	}
+	return app.Download{
+		Name: m.Name, Title: m.Title, SizeBytes: m.SizeBytes,
+		Licence: fmt.Sprintf("%s (%s)", m.Licence.Plain, m.Licence.Name),
+	}, true
 }
 
 func (catalogue) Get(ctx context.Context, name string, progress func(done, total int64)) (spec string, err error) {

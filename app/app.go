@@ -18,10 +18,11 @@ import (
 // ID names the app to the system: its preferences, its desktop file.
 const ID = "io.github.kleinbild.Kleinbild"
 
-// Engine and Planner are what makes pictures.
+// Engine and Planner are what makes pictures, Upscaler what enlarges them.
 type (
-	Engine  = studio.Engine
-	Planner = studio.Planner
+	Engine   = studio.Engine
+	Planner  = studio.Planner
+	Upscaler = studio.Upscaler
 )
 
 // Model is a model that was found on this machine.
@@ -56,6 +57,8 @@ type Download struct {
 type Catalogue interface {
 	Downloads() []Download
 	Get(ctx context.Context, name string, progress func(done, total int64)) (spec string, err error)
+	// Upscaler is the network that is offered to enlarge pictures; ok is false if none is. Get fetches it, too.
+	Upscaler() (d Download, ok bool)
 }
 
 // Remote is another computer, whose engine makes the pictures.
@@ -80,6 +83,10 @@ type Config struct {
 	RememberRemote func(r Remote, use bool) error
 	// FindModels lists the models in the usual places, until its context ends.
 	FindModels func(context.Context) []Model
+	// OpenUpscaler opens a network that enlarges pictures, as inference.OpenUpscaler. If it is nil, none are enlarged.
+	OpenUpscaler func(context.Context, inference.UpscalerOptions) (Upscaler, error)
+	// FindUpscalers returns the paths of the networks in the usual places, the preferred one first.
+	FindUpscalers func() []string
 	// Catalogue may be nil: then nothing can be downloaded here.
 	Catalogue Catalogue
 	// ModelSetting is the model that the command line's settings name, "" for none; RememberModel changes it, so that

@@ -225,7 +225,7 @@ func demoEngine() *fakeEngine {
 	return e
 }
 
-// fakeCatalogue has two models; Get waits for the test.
+// fakeCatalogue has two models and a network that enlarges; Get waits for the test.
 type fakeCatalogue struct {
 	got  chan string
 	fail error
@@ -246,6 +246,13 @@ func (c *fakeCatalogue) Downloads() []Download {
 			Agree:   "The 9B model may not be used commercially.",
 		},
 	}
+}
+
+func (c *fakeCatalogue) Upscaler() (Download, bool) {
+	return Download{
+		Name: "realesr-general-x4v3", Title: "Upscaler, 4 times: small and fast", SizeBytes: 4_885_111,
+		Licence: "free for any use (BSD-3-Clause)",
+	}, true
 }
 
 func (c *fakeCatalogue) Get(ctx context.Context, name string, progress func(done, total int64)) (string, error) {

@@ -26,6 +26,7 @@ type canvasPanel struct {
 	percent    *ui.Button
 	fit        *ui.Button
 	edit       *ui.Button
+	upscale    *ui.Button
 	info       *ui.Button
 	copy       *ui.Button
 	save       *ui.Button
@@ -50,6 +51,8 @@ type canvasHost interface {
 	pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu
 	copyPicture()
 	showSavePanel()         // chooses how the picture is saved
+	showUpscalePanel()      // chooses how the picture is enlarged
+	canUpscale() bool       // says whether pictures can be enlarged
 	toggleInfo()            // opens or closes what is said of the picture on show
 	infoOpen() bool         // says whether it is open
 	saveFirst()             // says that the picture on show lies in no file yet
@@ -79,13 +82,15 @@ func newCanvasPanel(c common, start *startPage, host canvasHost) *canvasPanel {
 	p.fit = ui.NewButton("Fit", p.view.ZoomToFit).Says("Show all of the picture (0)")
 	p.edit = ui.NewButton("Edit this", host.editShown).Says("Go on with this picture as image 1 (E)")
 	p.edit.Key = "E"
+	p.upscale = ui.NewButton("Upscale…", host.showUpscalePanel).Says("Make this picture larger, with finer detail (U)")
+	p.upscale.Key = "U"
 	p.info = ui.NewButton("Info", host.toggleInfo).Says("How this picture was made (I)")
 	p.info.Key = "I"
 	p.copy = ui.NewButton("Copy", host.copyPicture).Says("Put the picture on the clipboard (Ctrl + C)")
 	p.save = ui.NewButton("Save as…", host.showSavePanel).Says("Save a copy: format and quality (Ctrl + Shift + S)")
 	p.newer = ui.NewButton("", p.showNewest).Says("Show the newest picture")
 	p.newer.Quiet, p.newer.Chosen = true, true
-	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.edit, p.info, p.copy, p.save}
+	p.tools = []*ui.Button{p.newer, p.percent, p.fit, p.edit, p.upscale, p.info, p.copy, p.save}
 	p.emptyTitle, p.emptyHint = widget.NewLabel(""), widget.NewLabel("")
 	p.emptyTitle.Alignment, p.emptyHint.Alignment = fyne.TextAlignCenter, fyne.TextAlignCenter
 	p.emptyTitle.Wrapping, p.emptyHint.Wrapping = fyne.TextWrapWord, fyne.TextWrapWord
@@ -134,7 +139,7 @@ func (p *canvasPanel) placeTools(size fyne.Size) {
 	shown := slices.Clone(p.offered)
 	width := func() float32 { return ui.RowSize(shown).Width }
 	_, least := p.toolsOfMode()
-	for _, least := range append(least, p.copy, p.fit, p.percent, p.save, p.buttonOf("P"), p.info) {
+	for _, least := range append(least, p.copy, p.fit, p.percent, p.upscale, p.save, p.buttonOf("P"), p.info) {
 		if i := slices.Index(shown, least); i >= 0 && width() > size.Width-2*ui.Margin {
 			shown = slices.Delete(shown, i, i+1)
 		}
@@ -199,7 +204,7 @@ func (p *canvasPanel) refreshTools() {
 		now    bool
 	}{
 		{p.newer, picture && len(p.unseen) > 0}, {p.percent, picture}, {p.fit, picture && !p.view.Fitted()},
-		{p.edit, finished}, {p.info, finished}, {p.copy, finished}, {p.save, finished},
+		{p.edit, finished}, {p.upscale, finished && p.host.canUpscale()}, {p.info, finished}, {p.copy, finished}, {p.save, finished},
 	} {
 		if tool.now {
 			p.offered = append(p.offered, tool.button)

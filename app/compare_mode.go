@@ -295,6 +295,10 @@ func (m *compareMode) draw() {
 	for i, b := range m.ways {
 		b.SetChosen(m.way == compareWay(i))
 	}
+	m.image1.SetText("Image 1", "")
+	if shown.Meta.Upscale != nil {
+		m.image1.SetText("Source", "")
+	}
 	m.image1.SetDisabled(shown.Before == nil)
 	m.image1.SetChosen(m.before)
 	m.names[0].SetText(m.label("A", a))
@@ -308,6 +312,8 @@ func (m *compareMode) label(letter string, p *studio.Picture) string {
 	switch {
 	case p.Image == nil:
 		return letter + " · reading…"
+	case letter == "A" && m.before && m.panel.shown.Meta.Upscale != nil:
+		return letter + " · before it was enlarged"
 	case letter == "A" && m.before:
 		return letter + " · image 1"
 	case m.panel.shown.Meta.Seed == m.entry.Picture.Seed && p.Meta.Prompt != "" && !m.before:

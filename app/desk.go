@@ -115,10 +115,16 @@ func (s *session) openDesk() {
 
 // sayBroken offers the desks of batches whose pictures are gone, for a reason.
 func (s *session) sayBroken(why error) {
-	text := fmt.Sprintf("%d of the pictures that wait cannot be made. %s", len(s.Keeper.Broken()), explain(why))
+	broken := s.Keeper.Broken()
+	text := fmt.Sprintf("%d of the pictures that wait cannot be made. %s", len(broken), explain(why))
+	discard := ui.Action{Text: "Discard", Do: s.Keeper.DropBroken}
+	if !slices.ContainsFunc(broken, func(b studio.Batch) bool { return b.Upscale == nil }) { // no desk would help
+		s.notice.Say(text, discard)
+		return
+	}
 	s.notice.Say(text, ui.Action{Text: "Put it on the desk", Do: func() {
 		if b, ok := s.Keeper.TakeBroken(); ok {
 			s.Desk.Change(func() { s.Desk.Lay(b.Edited()) })
 		}
-	}}, ui.Action{Text: "Discard", Do: s.Keeper.DropBroken})
+	}}, discard)
 }

@@ -67,7 +67,7 @@ func (s *session) onCanvas(id uint64) bool { return s.view.shown != nil && s.vie
 
 // readEntry reads the picture of an entry, away from Fyne's goroutine.
 func (s *session) readEntry(e history.Entry) (*image.RGBA, error) {
-	if e.Picture.Edit == nil {
+	if e.Picture.Edit == nil && e.Picture.Upscale == nil {
 		return history.Read(e.Path)
 	}
 	return s.readPhoto(picture.ReferenceFile{Path: e.Path})
@@ -86,9 +86,18 @@ func (s *session) readPhoto(ref picture.ReferenceFile) (*image.RGBA, error) {
 	return studio.View(s.Loop.Closing, original)
 }
 
-// readBefore reads image 1 of a picture for comparison, away from Fyne's goroutine. It returns nil if there is none, or
-// if it is gone or has changed. Image 1 of an edit is read at its full resolution.
-func (s *session) readBefore(m picture.Metadata) *image.RGBA {
+// readBefore reads image 1 of a picture for comparison, or what was enlarged, away from Fyne's goroutine. It returns nil
+// if there is none, or if it is gone or has changed. What was enlarged, and image 1 of an edit, are read at their full
+// resolution.
+func (s *session) readBefore(e history.Entry) *image.RGBA {
+	m := e.Picture
+	if e.Enlarged != nil {
+		img, err := s.readPhoto(*e.Enlarged)
+		if err != nil {
+			return nil
+		}
+		return img
+	}
 	if len(m.References) == 0 || m.References[0].Path == "" {
 		return nil
 	}
@@ -121,7 +130,7 @@ func (s *session) openThen(e history.Entry, then func()) {
 		img, err := s.readEntry(e)
 		var before *image.RGBA
 		if err == nil {
-			before = s.readBefore(e.Picture)
+			before = s.readBefore(e)
 		}
 		return func() {
 			switch {

@@ -114,6 +114,7 @@ func infoFacts(m picture.Metadata, took time.Duration) (facts [][2]string) {
 	for _, l := range m.LoRAs {
 		add("LoRA", fmt.Sprintf("%g · %s", l.Strength, l.Name))
 	}
+	facts = append(facts, upscaleFacts(m.Upscale)...)
 	if e := m.Edit; e != nil {
 		if e.Mask != nil {
 			name := picture.BaseName(e.Mask.File.Path)

@@ -94,6 +94,7 @@ func keyTable() []binding {
 		{where: anywhere, does: "Full screen", keys: keys(fyne.KeyF11), do: (*session).toggleFullScreen, always: true},
 
 		{where: outsideText, does: "Edit the picture on show", keys: keys(fyne.KeyE), do: (*session).editShown},
+		{where: outsideText, does: "Enlarge the picture on show", keys: keys(fyne.KeyU), do: (*session).showUpscalePanel},
 		{where: outsideText, does: "Make image 1 larger", keys: keys(fyne.KeyO),
 			do: func(s *session) { s.view.modeKey(fyne.KeyO) }},
 		{where: outsideText, does: "Crop and turn a reference", keys: keys(fyne.KeyC), do: (*session).cropKey},

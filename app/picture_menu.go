@@ -39,6 +39,9 @@ func (s *session) pictureMenu(p studio.Picture, onCanvas bool) *fyne.Menu {
 		use.ChildMenu = s.slotsMenu(p.Path)
 		items = append(items, item("Edit this", edit), use,
 			item("Place on the board", func() { s.placeOnBoard(studio.Slot{Path: p.Path}) }))
+		if s.canUpscale() {
+			items = append(items, item("Upscale…", func() { s.upscalePicture(p) }))
+		}
 	}
 	if len(items) > 0 {
 		items = append(items, line())

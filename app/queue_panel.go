@@ -33,6 +33,7 @@ const queueShown = 4
 type queueHost interface {
 	resized() // lays the window out anew: the panel has another height
 	focus(o fyne.Focusable)
+	upscaleAgain(b studio.Batch) // asks again how a picture is enlarged
 }
 
 func newQueuePanel(c common, host queueHost) *queuePanel {
@@ -142,6 +143,12 @@ func (q *queuePanel) scrollTo(first int) {
 // edit takes a batch back to the desk, in the place of what is on it.
 func (q *queuePanel) edit(i int) {
 	b := q.Queue.Batches()[i]
+	if b.Upscale != nil { // nothing of it belongs on the desk
+		q.Desk.Do(q.withdrawal(i), func() { q.Queue.Withdraw(b.ID) })
+		q.notice.Say("Removed from the queue.", q.undoAction())
+		q.host.upscaleAgain(b)
+		return
+	}
 	q.Desk.Do(q.withdrawal(i), func() {
 		q.Queue.Withdraw(b.ID)
 		q.Desk.Lay(b.Edited())
@@ -188,6 +195,9 @@ func (q *queuePanel) refresh() {
 
 // describe says a batch in a line.
 func describe(b studio.Batch) string {
+	if b.Upscale != nil {
+		return describeUpscale(b)
+	}
 	prompt := shorten(b.Desk.Prompt, 120)
 	if prompt == "" {
 		prompt = "(no prompt)"

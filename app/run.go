@@ -136,6 +136,7 @@ func (s *session) showEnded(e studio.Ended) {
 		}
 	case errors.As(e.Err, &save):
 		s.notSaved(save)
+	case s.upscaleFailed(e):
 	case inference.Retryable(e.Err):
 		s.notice.Ask(explain(e.Err), ui.Action{Text: "Try again", Do: s.tryAgain})
 	case e.Err != nil && e.Run.Batch.Each == 0: // files that fail are named at the end
@@ -192,6 +193,10 @@ func runStatus(r *studio.Run) string {
 		}
 	case inference.StageDecode:
 		text = "finishing"
+	case inference.StageUpscale:
+		text = tileText("enlarging", p)
+	case inference.StageRefine:
+		text = tileText("refining", p)
 	}
 	if p.Remaining > 0 && p.Fraction > 0.02 {
 		text += " · " + roughly(p.Remaining)

@@ -34,8 +34,9 @@ type session struct {
 	loraList   *loraList   // the last list of adapters, nil for none
 	keyList    *ui.Modal   // the page with all keys, nil for none
 	savePanel  *savePanel  // the last one, nil for none
-	focusLost  bool        // another window is in front
-	picking    bool        // a dialog of the system is open
+	upscaling  upscaling
+	focusLost  bool // another window is in front
+	picking    bool // a dialog of the system is open
 }
 
 // New fills w with the window's content. The caller shows it and runs the app.
@@ -102,7 +103,7 @@ func (s *session) studioConfig() studio.Config {
 	return studio.Config{
 		Version: s.cfg.Version, Preferences: s.app.Preferences(), Open: s.cfg.Open, HistoryFile: s.cfg.HistoryFile, Bin: bin,
 		PicturesDir: s.cfg.PicturesDir,
-		SpareDirs:   func() []string { return []string{s.cfg.PicturesDir, os.TempDir()} },
+		SpareDirs:   func() []string { return []string{s.cfg.PicturesDir, os.TempDir()} }, OpenUpscaler: s.cfg.OpenUpscaler,
 	}
 }
 

@@ -149,6 +149,20 @@ var scenes = []scene{
 		b.savePanel.quality.SetValue(88)
 		b.shape.setSeed(firstSeed)
 	}},
+	{"upscale", []benchOption{withUpscaler(&fakeNetwork{}, "/m/realesr-general-x4v3.pth"), atFullSize},
+		func(b *bench) {
+			b.make("A lighthouse in the fog")
+			b.set.upscales().setRefine(true)
+			b.openUpscalePanel()
+			b.shape.setSeed(firstSeed)
+		}},
+	{"upscale-offer", []benchOption{withUpscaler(&fakeNetwork{}), atFullSize}, func(b *bench) {
+		b.make("A lighthouse in the fog")
+		b.unfocus()
+		b.showUpscalePanel()
+		b.until("an offer", func() bool { return b.upscaling.offer.IsOpen() })
+		b.shape.setSeed(firstSeed)
+	}},
 	{"keys", nil, func(b *bench) { b.toggleKeyList() }},
 	{"running", nil, func(b *bench) {
 		b.twoReferences()
@@ -423,6 +437,11 @@ var pictures = []struct {
 	{"each", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 	{"save-as", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"save-as", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"upscale", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"upscale", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
+	{"upscale", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"upscale-offer", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"upscale-offer", fyne.NewSize(900, 600), ui.ThemeLight, 1},
 	{"keys", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"keys", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"running", fyne.NewSize(1440, 900), ui.ThemeLight, 1},

@@ -48,6 +48,10 @@ type UpscalerInfo struct {
 // Upscalers are the names of the networks that models' catalogue has, the preferred one first.
 var Upscalers = checkpoint.Upscalers
 
+// ListUpscalers returns the paths of all networks that enlarge pictures and are found in the usual places, the one that
+// OpenUpscaler takes by itself first. It may wait for the disk.
+func ListUpscalers() []string { return checkpoint.ListUpscalers(os.Getenv) }
+
 // NoUpscalerError says that no network that enlarges pictures was found.
 type NoUpscalerError = checkpoint.NoUpscalerError
 

@@ -2,6 +2,7 @@ package studio
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -97,13 +98,15 @@ func (k *Keeper) ReadQueue(dir string, desk Desk, done func(back []Batch, broken
 	})
 }
 
-// TakeBroken removes the first of the broken batches and returns it; ok is false if there is none.
+// TakeBroken removes the first of the broken batches that can be edited on the desk, and returns it; ok is false if
+// there is none.
 func (k *Keeper) TakeBroken() (b Batch, ok bool) {
-	if len(k.broken) == 0 {
+	i := slices.IndexFunc(k.broken, func(b Batch) bool { return b.Upscale == nil })
+	if i < 0 {
 		return b, false
 	}
-	b = k.broken[0]
-	k.broken = k.broken[1:]
+	b = k.broken[i]
+	k.broken = slices.Delete(slices.Clone(k.broken), i, i+1)
 	k.soon()
 	return b, true
 }

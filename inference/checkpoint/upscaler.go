@@ -71,6 +71,16 @@ func FindUpscaler(name string, env func(string) string) (string, error) {
 	return "", &NoUpscalerError{name}
 }
 
+// ListUpscalers returns the paths of all networks that FindUpscaler finds, the one that it prefers first.
+func ListUpscalers(env func(string) string) (paths []string) {
+	for _, own := range Upscalers {
+		if path := filepath.Join(ModelsDir(), own, UpscalerFile(own)); exists(path) {
+			paths = append(paths, path)
+		}
+	}
+	return append(paths, foreignUpscalers(env)...)
+}
+
 // foreignUpscalers returns the files in the folders of other programs: those of Upscalers first, the others by name.
 func foreignUpscalers(env func(string) string) (found []string) {
 	for _, dir := range installationDirs(env) {

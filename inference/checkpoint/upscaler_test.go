@@ -47,6 +47,9 @@ func TestFindUpscaler(t *testing.T) {
 			t.Errorf("%q: %q, %v; want %q", name, got, err, own)
 		}
 	}
+	if got := ListUpscalers(get); !slices.Equal(got, []string{own, known, other, plus}) {
+		t.Errorf("found %q", got)
+	}
 }
 
 func TestReadUpscaler(t *testing.T) {
