@@ -315,7 +315,7 @@ func values(v *kong.Value) (kind, words string) {
 			list = append(list, string(v))
 		}
 		return "words", join(list...)
-	case "model":
+	case "model", "refine-model":
 		return "models", join(append(catalogueNames(), "demo")...)
 	case "name": // of the commands below models
 		return "models", join(catalogueNames()...)

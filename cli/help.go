@@ -71,9 +71,14 @@ var helpTexts = kong.Vars{
 		"another program has. Default: the first that is found.",
 	"scale_help": "How many times as long the sides become: 2, 3 or 4. Default: as the network does. Another size " +
 		"than the network's is reached by Lanczos.",
-	"tune_help":   "Measure which kernels are fastest on the graphics card, and keep the choices.",
-	"path_help":   "Measure only this path. May be given several times. doctor shows the paths.",
-	"device_help": "auto, cpu or cuda; or sim, which is cuda in software, for tests.",
+	"refine_help": "Have a model of FLUX.2 draw the enlarged picture again, in parts.",
+	"refine_prompt_help": "With --refine: what the model does to each part; - reads it from standard input. " +
+		"Default: to add fine detail.",
+	"refine_strength_help": "With --refine: how much may change, above 0 and at most 1. Default: 0.25.",
+	"refine_model_help":    "With --refine: the model of FLUX.2, as -m of generate. Default: as there.",
+	"tune_help":            "Measure which kernels are fastest on the graphics card, and keep the choices.",
+	"path_help":            "Measure only this path. May be given several times. doctor shows the paths.",
+	"device_help":          "auto, cpu or cuda; or sim, which is cuda in software, for tests.",
 	"image_help": "A reference picture. May be given up to four times, in order. The first is the one that is edited. " +
 		"One of them may be a folder: then a picture is made for each picture in it.",
 	"mask_help": "A picture that is white where image 1 changes and black where it stays, of any size; " +

@@ -62,6 +62,10 @@ func (c infoCommand) Run(s Streams) error {
 	if u := m.Upscale; u != nil {
 		size := picture.Size{Width: u.Width, Height: u.Height}
 		rows = append(rows, [2]string{"enlarged", fmt.Sprintf("to %v by %s (SHA-256 %s)", size, u.Model, u.SHA256)})
+		if r := u.Refine; r != nil {
+			rows = append(rows, [2]string{"refined", fmt.Sprintf("by %s (SHA-256 %s), strength %v, %d steps, seed %d: %s",
+				r.Model, r.ModelDigest, r.Strength, r.Steps, r.Seed, r.Prompt)})
+		}
 	}
 	rows = append(rows, [2]string{"version", m.Version})
 	return printRows(s.Out, rows)

@@ -57,6 +57,9 @@ func (p *progress) update(now inference.Progress) {
 	if now.Stage != p.last.Stage || stageText(now) != stageText(p.last) {
 		fmt.Fprintf(p.w, "%s: %s\n", p.title, stageText(now))
 	}
+	if now.Stage == inference.StageRefine && now.Step != p.last.Step {
+		fmt.Fprintf(p.w, "%s: tile %d/%d, %s left\n", p.title, now.Step+1, now.Total, now.Remaining.Round(time.Second))
+	}
 	if step {
 		fmt.Fprintf(p.w, "%s: step %d/%d, %.1f s, %s left\n",
 			p.title, now.Step, now.Total, now.Elapsed.Seconds(), now.Remaining.Round(time.Second))

@@ -21,6 +21,7 @@ type upscaleCommand struct {
 	Device    string   `default:"auto" placeholder:"NAME" help:"${device_help}"`
 	Precision string   `default:"auto" enum:"auto,float32,bf16" help:"auto (default), float32 or bf16."`
 	JSON      bool     `name:"json" help:"Print a JSON object for each picture instead of its path."`
+	refineFlags
 }
 
 // enlargement is a picture to enlarge.
@@ -49,6 +50,10 @@ func (c upscaleCommand) Run(ctx context.Context, s Streams) error {
 	if err != nil {
 		return usageError{err}
 	}
+	how, err := c.refineFlags.asked(s)
+	if err != nil {
+		return err
+	}
 	list, err := c.enlargements()
 	if err != nil {
 		return err
@@ -70,9 +75,16 @@ func (c upscaleCommand) Run(ctx context.Context, s Streams) error {
 	}
 	fmt.Fprintf(s.Err, "%s (%s, %d times) on %s, %s\n",
 		info.Name, info.Architecture, info.Scale, info.Device, info.Precision)
+	model, err := c.openRefiner(ctx, s, how, device, inference.Precision(c.Precision))
+	if err != nil {
+		return err
+	}
+	if model != nil {
+		defer model.engine.Close()
+	}
 	failed := 0
 	for i, e := range list {
-		err := c.enlarge(ctx, s, upscaler, e, fmt.Sprintf("picture %d/%d", i+1, len(list)))
+		err := c.enlarge(ctx, s, upscaler, model, e, fmt.Sprintf("picture %d/%d", i+1, len(list)))
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -121,9 +133,9 @@ func (c upscaleCommand) defaultOutput(file string, scale int) string {
 	return filepath.Join(c.Output, fmt.Sprintf("%s-%dx.png", strings.TrimSuffix(base, filepath.Ext(base)), scale))
 }
 
-// enlarge enlarges one picture.
+// enlarge enlarges one picture. model is nil unless one works the result over.
 func (c upscaleCommand) enlarge(
-	ctx context.Context, s Streams, upscaler *inference.Upscaler, e enlargement, title string,
+	ctx context.Context, s Streams, upscaler *inference.Upscaler, model *refiner, e enlargement, title string,
 ) error {
 	start := time.Now()
 	o, err := picture.OpenAnySize(ctx, e.from)
@@ -137,6 +149,9 @@ func (c upscaleCommand) enlarge(
 	if err := picture.CheckRows(e.to, size, e.exists); err != nil {
 		return err
 	}
+	if err := model.check(e, o, size); err != nil {
+		return err
+	}
 	meta, err := madeBy(e.from)
 	if err != nil {
 		fmt.Fprintf(s.Err, "note: %s: what it says of how it was made is not kept: %s\n", e.from, oneLine(err))
@@ -147,7 +162,12 @@ func (c upscaleCommand) enlarge(
 		}
 	}
 	display := newProgress(s.Err, title)
-	path, err := upscaler.Write(ctx, e.to, o, size, meta, e.exists, display.update)
+	var path string
+	if model == nil {
+		path, err = upscaler.Write(ctx, e.to, o, size, meta, e.exists, display.update)
+	} else {
+		path, err = model.write(ctx, upscaler, e, o, size, meta, display.update)
+	}
 	display.finish()
 	if err != nil {
 		return err

@@ -86,6 +86,11 @@ func TestUpscaleRefuses(t *testing.T) {
 	a := pictureFile(t, dir, "a.png", 20, 10)
 	before := readFile(t, a)
 	long := pictureFile(t, dir, "long.png", 60_000, 1)
+	glass := filepath.Join(dir, "glass.png")
+	empty := image.NewNRGBA(image.Rect(0, 0, 64, 64))
+	if _, err := picture.Write(glass, empty, picture.Metadata{}, picture.Refuse); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("XDG_DATA_HOME", dir)
 	t.Setenv("COMFYUI_PATH", dir)
 	t.Setenv("HOME", dir)
@@ -102,6 +107,14 @@ func TestUpscaleRefuses(t *testing.T) {
 		{upscaleArgs("-o", filepath.Join(dir, "none")+"/", a), exitUsage, "want a folder that exists"},
 		{upscaleArgs("-o", filepath.Join(dir, "x.gif"), a), exitFailure, "extension .gif"},
 		{upscaleArgs(), exitUsage, "expected"},
+		{upscaleArgs("-s", "3", a), exitUsage, "--seed without --refine"},
+		{upscaleArgs("-p", "", a), exitUsage, "--prompt without --refine"},
+		{upscaleArgs("--refine", "--strength", "2", a), exitUsage, "--strength: found 2, want a number above 0"},
+		{upscaleArgs("--refine", "--steps", "x", a), exitUsage, `--steps: found "x"`},
+		{upscaleArgs("--refine", "--seed", "x", a), exitUsage, `--seed: found "x"`},
+		{upscaleArgs("--refine", "--refine-model", filepath.Join(dir, "none"), a), exitFailure, "none: does not exist"},
+		{upscaleArgs("--refine", a), exitFailure, "40x20 pixels, want at least 64 a side"},
+		{upscaleArgs("--refine", glass), exitFailure, "transparent parts"},
 		{upscaleArgs(filepath.Join(dir, "none.png")), exitFailure, "is not there"},
 		{upscaleArgs("-o", filepath.Join(dir, "x.webp"), long), exitFailure, "want at most 16384 a side"},
 		{[]string{"upscale", a}, exitFailure, "kleinbild models get realesr-general-x4v3"},
@@ -116,5 +129,58 @@ func TestUpscaleRefuses(t *testing.T) {
 	}
 	if string(readFile(t, a)) != string(before) {
 		t.Error("the picture was changed")
+	}
+}
+
+// TestUpscaleRefines has the demo model work enlarged pictures over: the same arguments give the same file, another
+// seed another one, and both say how the picture was made and what was done to it.
+func TestUpscaleRefines(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("XDG_DATA_HOME", dir)
+	t.Setenv("COMFYUI_PATH", dir)
+	t.Setenv("HOME", dir)
+	from := filepath.Join(dir, "a.png")
+	img := image.NewRGBA(image.Rect(0, 0, 48, 40))
+	for i := range img.Pix {
+		img.Pix[i] = uint8(i/4*5) | uint8(i%4/3*255)
+	}
+	meta := picture.Metadata{Prompt: "a fox", Seed: 3, Width: 48, Height: 40}
+	if _, err := picture.Write(from, img, meta, picture.Refuse); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := os.ReadFile(strings.TrimSpace(mustMake(t, upscaleArgs("-o", dir, from)...).out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refine := func(seed string) ([]byte, string) {
+		t.Helper()
+		got := mustMake(t, upscaleArgs("--refine", "-p", "finer", "--strength", "0.5", "--steps", "2", "-s", seed, "-o", dir,
+			from)...)
+		if !strings.Contains(got.err, "tile 1/") {
+			t.Errorf("says %q", got.err)
+		}
+		path := strings.TrimSpace(got.out)
+		return readFile(t, path), path
+	}
+	first, path := refine("7")
+	again, _ := refine("7")
+	other, _ := refine("8")
+	if string(first) != string(again) || string(first) == string(other) || string(first) == string(plain) {
+		t.Error("the seed does not decide, or the model did nothing")
+	}
+	o, err := picture.OpenAnySize(t.Context(), path)
+	if err != nil || o.Size != (picture.Size{Width: 96, Height: 80}) {
+		t.Fatal(o, err)
+	}
+	got, err := picture.ReadMetadataFile(path)
+	if err != nil || got.Prompt != "a fox" || got.Seed != 3 || got.Version != Version || got.Upscale == nil ||
+		got.Upscale.Refine == nil {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if r := got.Upscale.Refine; r.Prompt != "finer" || r.Strength != 0.5 || r.Steps != 2 || r.Seed != 7 || r.Model == "" {
+		t.Errorf("%+v", r)
+	}
+	if info := mustMake(t, "info", path).out; !strings.Contains(info, "strength 0.5, 2 steps, seed 7: finer") {
+		t.Errorf("info: %s", info)
 	}
 }

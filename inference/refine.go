@@ -44,6 +44,19 @@ type RefineProgress struct {
 	Of Progress
 }
 
+// Progress returns the progress of Refine as that of a stage of a run whose parts are the tiles.
+func (p RefineProgress) Progress() Progress {
+	of := p.Of
+	of.Stage, of.Step, of.Total, of.Preview = StageRefine, p.Tile-1, p.Tiles, nil
+	return of
+}
+
+// Check compares the fields with their limits. The error is a FieldError.
+func (r Refinement) Check() error {
+	_, err := r.ask().Check()
+	return err
+}
+
 // Refine has the model work a picture over that is larger than it can make, such as one that was enlarged: tile by tile,
 // from the tile with some noise, with the tile as reference. It returns a picture of the same size, and the metadata of
 // what was asked of each tile.

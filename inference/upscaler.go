@@ -45,6 +45,28 @@ type UpscalerInfo struct {
 	Notices      []string // sentences for the user
 }
 
+// Enlarged returns how the metadata of a picture name the network.
+func (i UpscalerInfo) Enlarged(size picture.Size) *picture.Upscale {
+	return &picture.Upscale{Model: i.Name, SHA256: i.Digest, Width: size.Width, Height: size.Height}
+}
+
+// Refined returns the metadata of a picture of size from that was enlarged to a size, and which Engine.Refine then
+// worked over. before is what the picture says of how it was made, or nil: then the metadata are those of the
+// refinement.
+func (i UpscalerInfo) Refined(
+	before *picture.Metadata, from, to picture.Size, refined picture.Metadata,
+) picture.Metadata {
+	meta := refined
+	if before != nil {
+		meta = *before
+	} else {
+		meta.Edit, meta.Width, meta.Height = nil, from.Width, from.Height
+	}
+	meta.Upscale = i.Enlarged(to)
+	meta.Upscale.Refine = picture.RefineOf(refined)
+	return meta
+}
+
 // Upscalers are the names of the networks that models' catalogue has, the preferred one first.
 var Upscalers = checkpoint.Upscalers
 
@@ -152,9 +174,7 @@ func (u *Upscaler) Write(
 ) (string, error) {
 	if meta != nil {
 		with := *meta
-		with.Upscale = &picture.Upscale{
-			Model: u.info.Name, SHA256: u.info.Digest, Width: size.Width, Height: size.Height,
-		}
+		with.Upscale = u.info.Enlarged(size)
 		meta = &with
 	}
 	return o.WriteRows(path, size, meta, exists, func(put func([]uint16) error) error {

@@ -84,7 +84,8 @@ const enlargeShare = 0.1
 // NewUpscale returns a batch that enlarges the picture of a file. digest is that of the file, "" if it is not known.
 func NewUpscale(path, digest string, u Upscale) Batch {
 	return Batch{
-		Desk: Desk{Slots: []Slot{{Path: path, Digest: digest}}, Count: 1}, Upscale: &u, Seed: inference.RandomSeed(), Count: 1,
+		Desk: Desk{Slots: []Slot{{Path: path, Digest: digest}}, Count: 1}, Upscale: &u, Count: 1,
+		Seed: inference.RandomSeed(),
 	}
 }
 
@@ -217,19 +218,18 @@ type enlargement struct {
 
 // write enlarges the picture straight into its file.
 func (e *enlargement) write(ctx context.Context, path string) (string, error) {
-	said := e.meta
-	given := &said
-	if !e.known {
-		given = nil
-	}
-	path, err := e.network.Write(ctx, path, e.from, e.size, given, picture.Number, e.report(inference.StageUpscale, 0, 1))
+	report := e.report(inference.StageUpscale, 0, 1)
+	path, err := e.network.Write(ctx, path, e.from, e.size, e.before(), picture.Number, report)
 	if err != nil {
 		if ctx.Err() == nil && ofOutput(err) {
 			return "", SaveError{err, ""}
 		}
 		return "", err
 	}
-	e.describe(nil)
+	if !e.known {
+		e.meta.Width, e.meta.Height = e.from.Size.Width, e.from.Size.Height
+	}
+	e.meta.Upscale = e.network.Info().Enlarged(e.size)
 	return path, nil
 }
 
@@ -258,18 +258,12 @@ func (e *enlargement) refine(
 	refined, meta, err := engine.Refine(ctx, img, inference.Refinement{
 		Strength: &strength, Seed: new(e.run.Batch.Seed),
 	}, func(p inference.RefineProgress) {
-		of := p.Of
-		of.Step, of.Total, of.Preview = p.Tile-1, p.Tiles, nil
-		report(of)
+		report(p.Progress())
 	})
 	if err != nil {
 		return "", nil, err
 	}
-	if !e.known {
-		e.meta, e.meta.Edit = meta, nil
-		e.meta.Width, e.meta.Height = e.from.Size.Width, e.from.Size.Height
-	}
-	e.describe(picture.RefineOf(meta))
+	e.meta = e.network.Info().Refined(e.before(), e.from.Size, e.size, meta)
 	e.meta.Version = e.run.maker.output.Version
 	saved, elsewhere, err = picture.Save(path, refined, e.meta, picture.Number, spare...)
 	if err != nil {
@@ -278,19 +272,17 @@ func (e *enlargement) refine(
 	return saved, elsewhere, nil
 }
 
-// describe adds to the metadata how the picture was enlarged, and worked over.
-func (e *enlargement) describe(refined *picture.Refine) {
-	if !e.known && refined == nil {
-		e.meta.Width, e.meta.Height = e.from.Size.Width, e.from.Size.Height
+// before returns the metadata of the source, nil if it has none.
+func (e *enlargement) before() *picture.Metadata {
+	if !e.known {
+		return nil
 	}
-	info := e.network.Info()
-	e.meta.Upscale = &picture.Upscale{
-		Model: info.Name, SHA256: info.Digest, Width: e.size.Width, Height: e.size.Height, Refine: refined,
-	}
+	meta := e.meta
+	return &meta
 }
 
-// report returns what takes the progress of a stage, which is the part of the run from one fraction to another. How long
-// is left is known in the last stage only.
+// report returns what takes the progress of a stage, which is the part of the run from one fraction to another. How
+// long is left is known in the last stage only.
 func (e *enlargement) report(stage inference.Stage, from, to float64) func(inference.Progress) {
 	return func(p inference.Progress) {
 		p.Stage = stage
