@@ -204,7 +204,8 @@ func (p *canvasPanel) refreshTools() {
 		now    bool
 	}{
 		{p.newer, picture && len(p.unseen) > 0}, {p.percent, picture}, {p.fit, picture && !p.view.Fitted()},
-		{p.edit, finished}, {p.upscale, finished && p.host.canUpscale()}, {p.info, finished}, {p.copy, finished}, {p.save, finished},
+		{p.edit, finished}, {p.upscale, finished && p.host.canUpscale()}, {p.info, finished}, {p.copy, finished},
+		{p.save, finished},
 	} {
 		if tool.now {
 			p.offered = append(p.offered, tool.button)

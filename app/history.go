@@ -86,9 +86,9 @@ func (s *session) readPhoto(ref picture.ReferenceFile) (*image.RGBA, error) {
 	return studio.View(s.Loop.Closing, original)
 }
 
-// readBefore reads image 1 of a picture for comparison, or what was enlarged, away from Fyne's goroutine. It returns nil
-// if there is none, or if it is gone or has changed. What was enlarged, and image 1 of an edit, are read at their full
-// resolution.
+// readBefore reads image 1 of a picture for comparison, or what was enlarged, away from Fyne's goroutine. It returns
+// nil if there is none, or if it is gone or has changed. What was enlarged, and image 1 of an edit, are read at their
+// full resolution.
 func (s *session) readBefore(e history.Entry) *image.RGBA {
 	m := e.Picture
 	if e.Enlarged != nil {

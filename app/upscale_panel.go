@@ -44,7 +44,9 @@ var strengths = []struct {
 }
 
 // newUpscalePanel returns the panel for a picture of a size; start goes on.
-func newUpscalePanel(c common, choices upscaleChoices, size picture.Size, networks []string, start func()) *upscalePanel {
+func newUpscalePanel(
+	c common, choices upscaleChoices, size picture.Size, networks []string, start func(),
+) *upscalePanel {
 	p := &upscalePanel{
 		common: c, choices: choices, size: size, networks: networks, about: ui.NewCaption(""), refined: ui.NewCaption(""),
 		named: ui.NewLabel("Network", ui.ColorText, ui.SizeText),

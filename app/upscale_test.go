@@ -177,7 +177,8 @@ func TestUpscalePanel(t *testing.T) {
 	b.settle()
 	b.openEntry(b.Album.Entries()[0])
 	b.settle()
-	if shown := b.view.shown; shown.Image.Rect.Dx() != 3*size.X || shown.Before == nil || shown.Before.Rect.Size() != size {
+	shown := b.view.shown
+	if shown.Image.Rect.Dx() != 3*size.X || shown.Before == nil || shown.Before.Rect.Size() != size {
 		t.Errorf("shows %+v", shown)
 	}
 	facts := infoFacts(large.Meta, 0)

@@ -6,9 +6,9 @@ import "image"
 type Area struct{ X, Y, Width, Height float32 }
 
 // Frame returns the size of the frame in which two pictures are compared, and where in it each of them lies. before
-// says that a is image 1 of b. A picture that was made larger at its sides is the frame of what it was: both show the
-// same thing at the same place. One that was enlarged from the other is the frame of both. Otherwise the frame is b, and a has no place: all of it is to lie in the frame, as
-// large as there is room for.
+// says that a is image 1 of b, or what b was enlarged from. A picture that was made larger at its sides is the frame of
+// what it was: both show the same thing at the same place. One that was enlarged from the other is the frame of both.
+// Otherwise the frame is b, and a has no place: all of it is to lie in the frame, as large as there is room for.
 func Frame(a, b Picture, before bool) (size image.Point, atA, atB Area) {
 	whole := func(p image.Point) Area { return Area{Width: float32(p.X), Height: float32(p.Y)} }
 	size = b.Image.Rect.Size()

@@ -32,8 +32,8 @@ func (n *nearest) Info() inference.UpscalerInfo {
 
 func (n *nearest) Close() error { n.closed++; return nil }
 
-func (n *nearest) Write(ctx context.Context, path string, o *picture.Original, size picture.Size, meta *picture.Metadata,
-	exists picture.OnExist, progress func(inference.Progress),
+func (n *nearest) Write(ctx context.Context, path string, o *picture.Original, size picture.Size,
+	meta *picture.Metadata, exists picture.OnExist, progress func(inference.Progress),
 ) (string, error) {
 	if meta != nil {
 		with := *meta
@@ -45,7 +45,8 @@ func (n *nearest) Write(ctx context.Context, path string, o *picture.Original, s
 	})
 }
 
-func (n *nearest) Picture(ctx context.Context, o *picture.Original, size picture.Size, progress func(inference.Progress),
+func (n *nearest) Picture(ctx context.Context, o *picture.Original, size picture.Size,
+	progress func(inference.Progress),
 ) (*picture.Original, error) {
 	img, y := o.New(size), 0
 	err := n.rows(ctx, o, size, func(row []uint16) error {
@@ -117,8 +118,8 @@ func (r *rig) rest() {
 	r.until("all is made", func() bool { return r.Maker.Run() == nil && (r.Queue.Empty() || r.Queue.Paused()) })
 }
 
-// TestUpscale enlarges a picture: the result has a file and an entry of its own, says how it was made, and is known as a
-// child of what was enlarged. No model needs to be open for it.
+// TestUpscale enlarges a picture: the result has a file and an entry of its own, says how it was made, and is known as
+// a child of what was enlarged. No model needs to be open for it.
 func TestUpscale(t *testing.T) {
 	network := &nearest{}
 	r := newRig(t, t.TempDir(), &painter{network: network})
@@ -235,8 +236,8 @@ func TestRefine(t *testing.T) {
 	}
 }
 
-// TestUpscaleFails: whatever goes wrong is told in one error, no file appears, and the source stays. If the result cannot
-// be saved, the batch waits in front of the paused queue.
+// TestUpscaleFails: whatever goes wrong is told in one error, no file appears, and the source stays. If the result
+// cannot be saved, the batch waits in front of the paused queue.
 func TestUpscaleFails(t *testing.T) {
 	glass := image.NewNRGBA(image.Rect(0, 0, 64, 64))
 	for _, row := range []struct {
@@ -250,8 +251,9 @@ func TestUpscaleFails(t *testing.T) {
 		{"changed", Upscale{Scale: 2}, func(_ *rig, path string) error {
 			return picture.WriteCopy(path, image.NewRGBA(image.Rect(0, 0, 32, 32)), picture.Metadata{}, picture.CopyOptions{})
 		}, "has changed since", false},
-		{"not a picture", Upscale{Scale: 2}, func(_ *rig, path string) error { return os.WriteFile(path, []byte("x"), 0o600) },
-			"", false},
+		{"not a picture", Upscale{Scale: 2}, func(_ *rig, path string) error {
+			return os.WriteFile(path, []byte("x"), 0o600)
+		}, "", false},
 		{"out of limits", Upscale{Scale: 5}, func(*rig, string) error { return nil }, "want 2 to 4 times", false},
 		{"no network", Upscale{Scale: 2}, func(r *rig, _ string) error { r.engine.network = nil; return nil }, "", false},
 		{"a broken network", Upscale{Scale: 2}, func(r *rig, _ string) error {
