@@ -1,9 +1,12 @@
 package app
 
 import (
+	"slices"
+
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/widget"
 
+	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
 )
 
@@ -51,10 +54,15 @@ func (s *session) leaveQueue() {
 	if s.Keeper.Store() != nil {
 		answers = append(answers, ui.Action{Text: "Keep for next time", Do: s.quit})
 	}
-	if s.Model.Engine() != nil || s.Model.Opening() {
+	if s.canFinish() {
 		answers = append(answers, ui.Action{Text: "Finish", Do: s.finish})
 	}
 	s.ask(waitText(waiting)+". Finish before the window closes, keep for next time, or discard?", answers...)
+}
+
+// canFinish says whether what waits can be made: it needs no model, or there is one.
+func (s *session) canFinish() bool {
+	return s.Model.Engine() != nil || s.Model.Opening() || !slices.ContainsFunc(s.Queue.Batches(), studio.Batch.NeedsModel)
 }
 
 // finish closes the window once all pictures are made.

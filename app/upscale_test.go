@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"fyne.io/fyne/v2"
 	"fyne.io/fyne/v2/test"
 
+	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/history"
 	"github.com/kleinbild/kleinbild/inference"
 	"github.com/kleinbild/kleinbild/inference/picture"
@@ -31,9 +33,12 @@ func (n *fakeNetwork) Close() error { return nil }
 func (n *fakeNetwork) Write(ctx context.Context, path string, o *picture.Original, size picture.Size,
 	meta *picture.Metadata, exists picture.OnExist, progress func(inference.Progress),
 ) (string, error) {
-	with := *meta
-	with.Upscale = &picture.Upscale{Model: n.name, SHA256: "n", Width: size.Width, Height: size.Height}
-	return o.WriteRows(path, size, &with, exists, func(put func([]uint16) error) error {
+	if meta != nil {
+		with := *meta
+		with.Upscale = n.Info().Enlarged(size)
+		meta = &with
+	}
+	return o.WriteRows(path, size, meta, exists, func(put func([]uint16) error) error {
 		return n.rows(ctx, o, size, put, progress)
 	})
 }
@@ -346,5 +351,92 @@ func TestUpscaleNotices(t *testing.T) {
 				t.Error("another picture is on show")
 			}
 		})
+	}
+}
+
+// TestRealUpscale drives a network and the demo model themselves: what is refined is the enlarged picture with other
+// pixels, and a refinement that is cancelled ends within a second.
+func TestRealUpscale(t *testing.T) {
+	network := filepath.Join("..", "inference", "testdata", "golden", "upscale", "compact-x2.pth")
+	b := newBench(t, usual, func(_ *bench, cfg *Config) {
+		cfg.FindUpscalers = func() []string { return []string{network} }
+		cfg.OpenUpscaler = func(ctx context.Context, o inference.UpscalerOptions) (Upscaler, error) {
+			return inference.OpenUpscaler(ctx, o)
+		}
+		cfg.Open = func(ctx context.Context, o inference.Options) (Engine, error) {
+			return inference.Open(ctx, inference.Options{Model: "demo", Device: inference.DeviceCPU})
+		}
+	})
+	b.make("a red house")
+	size := b.view.shown.Image.Rect.Size()
+	wait := func(n int) *image.RGBA {
+		t.Helper()
+		b.until("it is made", func() bool { return b.Maker.Run() == nil && len(b.Album.Entries()) == n })
+		b.settle()
+		if b.view.shown.ID != b.Album.Entries()[0].ID {
+			t.Fatalf("the result is not on show; the window says %q", b.said())
+		}
+		return b.view.shown.Image
+	}
+	b.set.upscales().setScale(2)
+	b.upscaleNow()
+	plain := wait(2)
+	source := b.Album.Entries()[1]
+	b.set.upscales().setRefine(true)
+	b.openEntry(source)
+	b.settle()
+	b.upscaleNow()
+	refined := wait(3)
+	if plain.Rect.Size() != size.Mul(2) || refined.Rect != plain.Rect {
+		t.Errorf("%v and %v pixels of %v", plain.Rect, refined.Rect, size)
+	}
+	if string(plain.Pix) == string(refined.Pix) {
+		t.Error("the model changed nothing")
+	}
+	meta := b.view.shown.Meta
+	if meta.Prompt != "a red house" || meta.Upscale.Model != "compact-x2" || meta.Upscale.Refine.Strength != 0.25 {
+		t.Errorf("%+v, %+v", meta, meta.Upscale)
+	}
+
+	b.openEntry(source)
+	b.settle()
+	b.set.upscales().setScale(4)
+	b.upscaleNow()
+	b.until("refining", func() bool {
+		return b.Maker.Run() != nil && b.Maker.Run().Progress.Stage == inference.StageRefine
+	})
+	start := time.Now()
+	b.escape()
+	b.until("the run ends", func() bool { return b.Maker.Run() == nil })
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("cancelling took %v", took)
+	}
+	b.wantSaid("Cancelled")
+}
+
+// TestUpscaleWithoutModel enlarges although no model can be opened. The window can then be closed when that is done, but
+// not when a picture that needs a model waits as well.
+func TestUpscaleWithoutModel(t *testing.T) {
+	b := newBench(t, usual, withUpscaler(&fakeNetwork{}, "/m/net.pth"), func(_ *bench, cfg *Config) {
+		cfg.Open = func(context.Context, inference.Options) (Engine, error) { return nil, errors.New("no model") }
+	})
+	path := b.file("fox.png", 64, 64, 1)
+	b.Queue.Add(studio.NewUpscale(path, "", studio.Upscale{Scale: 2, Strength: 0.5}))
+	b.Maker.Next()
+	if b.canFinish() || b.Maker.Run() != nil {
+		t.Error("a refinement that waits for a model can be finished")
+	}
+	b.Queue.Clear()
+	b.Queue.Add(studio.NewUpscale(path, "", studio.Upscale{Scale: 2}))
+	if !b.canFinish() {
+		t.Error("an enlargement cannot be finished without a model")
+	}
+	b.finish()
+	closed := false
+	b.win.SetOnClosed(func() { closed = true })
+	b.until("the window closes", func() bool { return closed })
+	if large, err := picture.OpenAnySize(t.Context(), filepath.Join(b.PicturesDir(), "fox ×2.png")); err != nil ||
+		large.Size != (picture.Size{Width: 128, Height: 128}) {
+		t.Error(large, err)
 	}
 }

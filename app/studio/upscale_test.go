@@ -37,7 +37,7 @@ func (n *nearest) Write(ctx context.Context, path string, o *picture.Original, s
 ) (string, error) {
 	if meta != nil {
 		with := *meta
-		with.Upscale = &picture.Upscale{Model: "nearest", SHA256: "n", Width: size.Width, Height: size.Height}
+		with.Upscale = n.Info().Enlarged(size)
 		meta = &with
 	}
 	return o.WriteRows(path, size, meta, exists, func(put func([]uint16) error) error {
