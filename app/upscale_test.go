@@ -414,8 +414,8 @@ func TestRealUpscale(t *testing.T) {
 	b.wantSaid("Cancelled")
 }
 
-// TestUpscaleWithoutModel enlarges although no model can be opened. The window can then be closed when that is done, but
-// not when a picture that needs a model waits as well.
+// TestUpscaleWithoutModel enlarges although no model can be opened. The window can then be closed when that is done,
+// but not if what waits needs a model.
 func TestUpscaleWithoutModel(t *testing.T) {
 	b := newBench(t, usual, withUpscaler(&fakeNetwork{}, "/m/net.pth"), func(_ *bench, cfg *Config) {
 		cfg.Open = func(context.Context, inference.Options) (Engine, error) { return nil, errors.New("no model") }

@@ -388,7 +388,11 @@ func TestUpscaleStops(t *testing.T) {
 	if err := os.Remove(source.Path); err != nil {
 		t.Fatal(err)
 	}
-	if third := newRig(t, dir, &painter{}); !errors.Is(open(third), fs.ErrNotExist) || len(third.Keeper.Broken()) != 2 {
+	third := newRig(t, dir, &painter{})
+	if !errors.Is(open(third), fs.ErrNotExist) || len(third.Keeper.Broken()) != 2 {
 		t.Errorf("%d are broken", len(third.Keeper.Broken()))
+	}
+	if b, ok := third.Keeper.TakeBroken(); ok {
+		t.Errorf("%+v is to be edited on the desk", b)
 	}
 }
