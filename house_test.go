@@ -89,7 +89,7 @@ var arrows = map[string][]string{
 		"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor",
 	},
 	"inference/cuda": {
-		"inference/backend", "inference/tensor", "kernels", "kernels/cu", "kernels/cu/gorgonia", "kernels/cu/purego",
+		"inference/backend", "inference/cpu/simd", "inference/tensor", "kernels", "kernels/cu", "kernels/cu/gorgonia", "kernels/cu/purego",
 		"kernels/ptxsim", "kernels/tune",
 	},
 	"inference/cpu/openblas": {},

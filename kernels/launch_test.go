@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -33,6 +34,7 @@ func TestRefusals(t *testing.T) {
 	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
 	moved := func(m Matrix, by cu.DevicePtr) Matrix { m.Data += by; return m }
 	spaced := func(m Matrix, stride int) Matrix { m.Stride = stride; return m }
+	ints := func(rows, cols int) Quantised { return Quantised{imagine(rows, cols, I8), 16} }
 	packed := func(f Format, rows, cols int) Packed { return Packed{Format: f, Data: 1 << 20, Rows: rows, Cols: cols} }
 	rope := RoPE{Cos: imagine(4, 8, F32), Sin: imagine(4, 8, F32)}
 	for _, c := range []struct {
@@ -65,6 +67,33 @@ func TestRefusals(t *testing.T) {
 			Blocks: Blocks{Data: 1 << 20, Height: 1, Width: 4, Stride: 8, Rows: 4},
 		}), "want blocks of a multiple of 8 columns"},
 		{"rotate groups of 8", q.Rotate(m(4, 32), m(4, 32), 8), "rotate: groups of 8 columns of BF16 [4 32], want 4, 16, 64"},
+		{"gemm of I8", q.GEMM(m(4, 8), imagine(4, 16, I8), m(8, 16), Epilogue{}, Auto), "gemm: I8 [4 16], want BF16 or F32"},
+		{
+			"quantise too narrow", q.Quantise(ints(4, 16), m(4, 17), 0),
+			"quantise: BF16 [4 17] into I8 [4 16], want as many rows",
+		},
+		{"quantise groups of 8", q.Quantise(ints(4, 32), m(4, 32), 8), "quantise: groups of 8 columns of BF16 [4 32]"},
+		{"quantise into BF16", q.Quantise(Quantised{m(4, 16), 16}, m(4, 16), 0), "want I8 whose rows begin"},
+		{
+			"product of other depths", q.Int8GEMM(m(4, 8), ints(4, 16), ints(8, 32), Epilogue{}, Auto),
+			"int8_gemm: I8 [4 16] by I8 [8 32] into BF16 [4 8], want [m k], [n k] and [m n]",
+		},
+		{"product without scales", q.Int8GEMM(
+			m(4, 8), ints(4, 16), Quantised{Values: imagine(8, 16, I8)}, Epilogue{}, Auto,
+		), "with scales at 0x0"},
+		{
+			"product that is too deep",
+			q.Int8GEMM(m(1, 1), ints(1, MaxInt8Depth+16), ints(1, MaxInt8Depth+16), Epilogue{}, Auto), "with k up to 131072",
+		},
+		{
+			"product in integers with columns beside it",
+			q.Int8GEMM(m(4, 8), ints(4, 16), ints(8, 16), Epilogue{Beside: m(8, 8)}, Auto), "beside the weight, want none",
+		},
+		{
+			"swiglu of two strides",
+			q.Int8SwiGLU(m(4, 8), ints(4, 16), ints(8, 16), Quantised{spaced(imagine(8, 16, I8), 32), 16}, Auto),
+			"int8_swiglu: rows of 16 and of 32 bytes",
+		},
 		{"patchify", q.Patchify(m(1, 12), m(6, 3), 3, 2), "sides that n divides"},
 		{"rms norm", q.RMSNorm(m(4, 8), m(4, 8), m(2, 8), 0), "rms_norm: weight BF16 [2 8], want [1 8]"},
 		{"layer norm", q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 4), 0), "layer_norm: shift BF16 [1 4], want [1 8]"},
@@ -173,6 +202,15 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 			return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{Bias: m(1, 8), Add: true, Gate: m(1, 8)}, Auto)
 		},
 		"swiglu": func() error { return q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), m(8, 16), Auto) },
+		"quantise": func() error {
+			return q.Quantise(Quantised{imagine(4, 16, I8), 16}, m(4, 16), 16)
+		},
+		"int8": func() error {
+			a, b := Quantised{imagine(4, 16, I8), 16}, Quantised{imagine(8, 16, I8), 16}
+			return errors.Join(
+				q.Int8GEMM(m(4, 8), a, b, Epilogue{Bias: m(1, 8)}, Auto), q.Int8SwiGLU(m(4, 8), a, b, b, Auto),
+			)
+		},
 		"attention": func() error {
 			return q.Attention(m(4, 64), m(4, 64), m(4, 64), m(4, 64), AttentionParams{Heads: 1, KVHeads: 1, Keys: 4}, Auto)
 		},
@@ -236,6 +274,8 @@ func TestChoice(t *testing.T) {
 		{Shape{Operation: gemm}, loose, SM90a, 4096, 128, "gemm_loose"},
 		{Shape{Operation: gemm}, unaligned, SM90a, 4096, 4096, "gemm_any"},
 		{Shape{Operation: swiglu}, strict, SM80, 4608, 9216, "swiglu_128x256"},
+		{Shape{Operation: int8GEMM}, strict, SM90a, 4608, 9216, "int8_gemm_128x256"},
+		{Shape{Operation: int8GEMM}, loose, SM80, 4608, 9216, "int8_gemm_loose"},
 		{Shape{Operation: conv}, strict, SM80, 1 << 20, 128, "conv_256x128"},
 		{Shape{Operation: gemm}, strict, SM90a, 4096, 4096, "gemm_wgmma_128x256"},
 		{Shape{Operation: gemm}, strict, SM90a, 4608, 3072, "gemm_wgmma_192x192"}, // three rounds, where 128×256 needs four

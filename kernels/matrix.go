@@ -9,27 +9,19 @@ import (
 // DType is how values are stored.
 type DType int
 
-// The formats of matrices. Arithmetic is float32 in both.
+// The formats of matrices. Arithmetic is float32 in BF16 and F32. I8 is only for operands of products in integers,
+// which are Quantised.
 const (
 	BF16 DType = iota
 	F32
+	I8
 )
 
 // SizeBytes is the size of one value.
-func (d DType) SizeBytes() int {
-	if d == F32 {
-		return 4
-	}
-	return 2
-}
+func (d DType) SizeBytes() int { return [...]int{2, 4, 1}[d] }
 
 // String names the format.
-func (d DType) String() string {
-	if d == F32 {
-		return "F32"
-	}
-	return "BF16"
-}
+func (d DType) String() string { return [...]string{"BF16", "F32", "I8"}[d] }
 
 // Matrix is rows × cols values in device memory: value (i, j) is number i·Stride + j from Data. The zero value means
 // that there is no matrix.
@@ -72,8 +64,18 @@ func packMatrix(a *cu.Args, m Matrix) { a.Ptr(m.Data).Int32(int32(m.Stride)).Int
 // maxElements bounds rows × stride and the number of threads of a launch, which kernels count in 32 bits.
 const maxElements = 1 << 31
 
-// check returns an error for matrices that no operation takes. An operation has rules of its own besides.
+// check returns an error for matrices that no operation on floats takes. An operation has rules of its own besides.
 func check(operation string, ms ...Matrix) error {
+	for _, m := range ms {
+		if m.DType == I8 {
+			return fmt.Errorf("%s: %v, want BF16 or F32", operation, m)
+		}
+	}
+	return checkMemory(operation, ms...)
+}
+
+// checkMemory returns an error for matrices that no operation takes.
+func checkMemory(operation string, ms ...Matrix) error {
 	for _, m := range ms {
 		if m.Rows < 0 || m.Cols < 0 || m.Rows > 0 && m.Cols > 0 && (m.Data == 0 || m.Stride < m.Cols && m.Rows > 1) {
 			return fmt.Errorf(

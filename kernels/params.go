@@ -718,6 +718,174 @@ func (q *Queue) launchGroupNormFinish(k *kernel, p groupNormFinishParams, gridX,
 	return q.launch(k, gridX, gridY)
 }
 
+// quantiseParams are the parameters of quantise, quantise_any.
+type quantiseParams struct {
+	dst    cu.DevicePtr
+	stride int
+	scales cu.DevicePtr
+	x      Matrix
+	cols   int
+	group  int
+	norm   float32
+}
+
+func (q *Queue) launchQuantise(k *kernel, p quantiseParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.dst)
+	a.Int32(int32(p.stride))
+	a.Ptr(p.scales)
+	packMatrix(a, p.x)
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.group))
+	a.Float32(p.norm)
+	return q.launch(k, gridX, gridY)
+}
+
+// int8GEMMParams are the parameters of int8_gemm_128x256, int8_gemm_128x128, int8_gemm_64x64,
+// int8_gemm_loose.
+type int8GEMMParams struct {
+	a       cu.DevicePtr
+	aStride int
+	aScales cu.DevicePtr
+	b       cu.DevicePtr
+	bStride int
+	bScales cu.DevicePtr
+	dst     Matrix
+	bias    Matrix
+	gate    Matrix
+	rows    int
+	cols    int
+	add     int
+	depth   int
+}
+
+func (q *Queue) launchInt8GEMM(k *kernel, p int8GEMMParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.a)
+	a.Int32(int32(p.aStride))
+	a.Ptr(p.aScales)
+	a.Ptr(p.b)
+	a.Int32(int32(p.bStride))
+	a.Ptr(p.bScales)
+	packMatrix(a, p.dst)
+	packMatrix(a, p.bias)
+	packMatrix(a, p.gate)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.add))
+	a.Int32(int32(p.depth))
+	return q.launch(k, gridX, gridY)
+}
+
+// int8SiLUParams are the parameters of int8_silu_64x64, int8_silu_loose.
+type int8SiLUParams struct {
+	a       cu.DevicePtr
+	aStride int
+	aScales cu.DevicePtr
+	b       cu.DevicePtr
+	bStride int
+	bScales cu.DevicePtr
+	dst     Matrix
+	rows    int
+	cols    int
+	depth   int
+}
+
+func (q *Queue) launchInt8SiLU(k *kernel, p int8SiLUParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.a)
+	a.Int32(int32(p.aStride))
+	a.Ptr(p.aScales)
+	a.Ptr(p.b)
+	a.Int32(int32(p.bStride))
+	a.Ptr(p.bScales)
+	packMatrix(a, p.dst)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.depth))
+	return q.launch(k, gridX, gridY)
+}
+
+// int8GEMMQKNormRoPEParams are the parameters of int8_gemm_qk_norm_rope_128x256,
+// int8_gemm_qk_norm_rope_128x128, int8_gemm_qk_norm_rope_64x128.
+type int8GEMMQKNormRoPEParams struct {
+	a         cu.DevicePtr
+	aStride   int
+	aScales   cu.DevicePtr
+	b         cu.DevicePtr
+	bStride   int
+	bScales   cu.DevicePtr
+	dst       Matrix
+	rows      int
+	cols      int
+	depth     int
+	w         Matrix
+	cos       cu.DevicePtr
+	sin       cu.DevicePtr
+	cosStride int
+	sinStride int
+	halves    int
+	headCols  int
+	eps       float32
+}
+
+func (q *Queue) launchInt8GEMMQKNormRoPE(k *kernel, p int8GEMMQKNormRoPEParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.a)
+	a.Int32(int32(p.aStride))
+	a.Ptr(p.aScales)
+	a.Ptr(p.b)
+	a.Int32(int32(p.bStride))
+	a.Ptr(p.bScales)
+	packMatrix(a, p.dst)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.depth))
+	packMatrix(a, p.w)
+	a.Ptr(p.cos)
+	a.Ptr(p.sin)
+	a.Int32(int32(p.cosStride))
+	a.Int32(int32(p.sinStride))
+	a.Int32(int32(p.halves))
+	a.Int32(int32(p.headCols))
+	a.Float32(p.eps)
+	return q.launch(k, gridX, gridY)
+}
+
+// int8SwiGLUParams are the parameters of int8_swiglu_128x256, int8_swiglu_128x128,
+// int8_swiglu_64x128, int8_swiglu_loose.
+type int8SwiGLUParams struct {
+	a          cu.DevicePtr
+	aStride    int
+	aScales    cu.DevicePtr
+	gate       cu.DevicePtr
+	up         cu.DevicePtr
+	bStride    int
+	gateScales cu.DevicePtr
+	upScales   cu.DevicePtr
+	dst        Matrix
+	rows       int
+	cols       int
+	depth      int
+}
+
+func (q *Queue) launchInt8SwiGLU(k *kernel, p int8SwiGLUParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.a)
+	a.Int32(int32(p.aStride))
+	a.Ptr(p.aScales)
+	a.Ptr(p.gate)
+	a.Ptr(p.up)
+	a.Int32(int32(p.bStride))
+	a.Ptr(p.gateScales)
+	a.Ptr(p.upScales)
+	packMatrix(a, p.dst)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.depth))
+	return q.launch(k, gridX, gridY)
+}
+
 // rmsNormParams are the parameters of rms_norm, rms_norm_any.
 type rmsNormParams struct {
 	dst  Matrix

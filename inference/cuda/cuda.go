@@ -1,8 +1,9 @@
 // Package cuda is the backend that computes on a GPU, over the kernels of kernels/ and a device of kernels/cu, which is
 // NVIDIA's driver or a device in software. Activations are bfloat16 matrices, or float32 if a stage asks for that. They
 // are in one allocation, whose size a rehearsal finds out before the run. Quantised weights stay in their own bytes on
-// the device and are widened before each product (packed.go); all others become bfloat16 on their way to it. Weights
-// stay there; if they do not all fit, some pass through lanes instead (lanes.go).
+// the device and are widened before each product (packed.go), or are multiplied in integers (int8.go); all others
+// become bfloat16 on their way to it. Weights stay there; if they do not all fit, some pass through lanes instead
+// (lanes.go).
 //
 // It refuses heads wider than 512 columns and group normalisations of more than 2048 columns. No published model has
 // any.
@@ -48,7 +49,9 @@ type Backend struct {
 	recording, capturing bool
 	// borrowed is the working memory of operations inside the replay that records.
 	borrowed borrowed
-	replays  map[any]*replay // by the key that Replay was given
+	// unchanged is what Unchanged keeps.
+	unchanged unchanged
+	replays   map[any]*replay // by the key that Replay was given
 
 	parts []*part
 	load  *load // the last upload, which may have ended; nil before the first
@@ -76,6 +79,8 @@ var _ backend.Planned = (*Backend)(nil)
 type Options struct {
 	// Open starts the device, at first and after a fault.
 	Open func() (cu.Context, error)
+	// Int8, unless nil, says what is computed in integers.
+	Int8 *Int8
 	// ChunkBytes is the size of the two page-locked buffers through which weights pass; 32 MiB if 0.
 	ChunkBytes int
 	// PartBytes is the size of the parts of a network, which come and go one by one if they do not all fit; 256 MiB if 0.

@@ -60,7 +60,7 @@ func openSims(t *testing.T, devices ...ptxsim.Device) (*Backend, func() *ptxsim.
 	return b, func() *ptxsim.Context { return now }
 }
 
-// TestConformance runs on the software device, and on a GPU if there is one.
+// TestConformance runs on the software device, and on a GPU if there is one; with and without products in integers.
 func TestConformance(t *testing.T) {
 	var launched sync.Map
 	sim := func() (cu.Context, error) { return recorder{ptxsim.Open(ptxsim.Device{}), &launched}, nil }
@@ -71,13 +71,17 @@ func TestConformance(t *testing.T) {
 					t.Skip(err)
 				}
 			}
-			backendtest.Run(t, func(t *testing.T) backend.Backend {
-				b, err := New(Options{Open: open, ChunkBytes: chunkBytes})
-				if err != nil {
-					t.Fatal(err)
+			opening := func(ints *Int8) func(t *testing.T) backend.Backend {
+				return func(t *testing.T) backend.Backend {
+					b, err := New(Options{Open: open, ChunkBytes: chunkBytes, Int8: ints})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return b
 				}
-				return b
-			})
+			}
+			backendtest.Run(t, opening(nil))
+			t.Run("int8", func(t *testing.T) { backendtest.RunInt8(t, opening(&Int8{Quantise: true})) })
 		})
 	}
 	if flag.Lookup("test.run").Value.String() == "" && !t.Failed() {

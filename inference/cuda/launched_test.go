@@ -12,7 +12,7 @@ import (
 	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
-// recorder is a software device that records the names of the kernels launched.
+// recorder is a software device that counts the launches of each kernel, by its name.
 type recorder struct {
 	*ptxsim.Context
 	launched *sync.Map
@@ -39,7 +39,9 @@ func (m recordedModule) Function(name string) (cu.Function, error) {
 }
 
 func (f recordedFunction) Launch(grid, block cu.Dim3, shared int, s cu.Stream, params []byte) error {
-	f.launched.Store(f.Name(), true)
+	n, _ := f.launched.Load(f.Name())
+	count, _ := n.(int)
+	f.launched.Store(f.Name(), count+1)
 	return f.Function.Launch(grid, block, shared, s, params)
 }
 

@@ -125,12 +125,18 @@ func (b *Backend) free(buf *buffer) {
 // because the recording can only be played while the same memory is free; there f may ask for one more piece at a time,
 // which asks for none (see borrowed.free).
 func (b *Backend) scratch(bytes int64, f func(at cu.DevicePtr)) {
+	buf := b.borrow(bytes)
+	f(buf.at)
+	b.free(buf)
+}
+
+// borrow allocates working memory for scratch.
+func (b *Backend) borrow(bytes int64) *buffer {
 	buf := b.allocBuffer(bytes)
 	if b.recording {
 		b.borrowed.add(buf)
 	}
-	f(buf.at)
-	b.free(buf)
+	return buf
 }
 
 // view returns m as kernels take it. The zero Matrix stays the zero Matrix.

@@ -21,6 +21,10 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 			RoPE: kernels.RoPE{Cos: view(h.RoPE.Cos), Sin: view(h.RoPE.Sin), Halves: h.RoPE.Halves},
 		}
 	}
+	if ints := integersIn(w); ints != nil {
+		b.linearInt8(dst, x, ints, e, ep)
+		return
+	}
 	w, beside := apart(w)
 	e.Beside = view(beside)
 	operation := e.Operation()
@@ -35,8 +39,8 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 	})
 }
 
-// JoinsBeside is true: the kernels of products go on with a second matrix.
-func (b *Backend) JoinsBeside() bool { return true }
+// JoinsBeside says that the kernels of products go on with a second matrix, unless some of them multiply integers.
+func (b *Backend) JoinsBeside() bool { return b.options.Int8 == nil }
 
 // apart returns a weight and the matrix beside it, the zero Matrix if there is none.
 func apart(w backend.Weight) (backend.Weight, backend.Matrix) {
@@ -50,15 +54,17 @@ func apart(w backend.Weight) (backend.Weight, backend.Matrix) {
 func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 	gateAlone, gateBeside := apart(gate)
 	upAlone, upBeside := apart(up)
-	if rotationOf(gateAlone) != rotationOf(upAlone) { // no single x fits both
-		b.Linear(dst, x, gate, backend.Epilogue{})
-		b.scratch(2*int64(dst.Rows)*int64(dst.Cols), func(at cu.DevicePtr) {
-			other := backend.Matrix{
-				Rows: dst.Rows, Cols: dst.Cols, Stride: dst.Cols, DType: tensor.BF16, Buffer: &buffer{at: at, offset: -1},
-			}
-			b.Linear(other, x, up, backend.Epilogue{})
-			b.SiLUMul(dst, dst, other)
-		})
+	gateInts, upInts := integersIn(gateAlone), integersIn(upAlone)
+	// Does one x fit both?
+	if (gateInts == nil) != (upInts == nil) || rotationOf(gateAlone) != rotationOf(upAlone) {
+		b.forgetting(func() { b.swiGLUApart(dst, x, gate, up) })
+		return
+	}
+	if gateInts != nil {
+		mustHave(
+			gateBeside.Buffer == nil && upBeside.Buffer == nil, "SwiGLU in integers with columns beside %s", gateInts.Name,
+		)
+		b.swiGLUInt8(dst, x, gateInts, upInts)
 		return
 	}
 	b.rehearse(dst, kernels.Shape{Operation: kernels.OpSwiGLU.Name, Depth: x.Cols})
@@ -67,6 +73,18 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 		b.issue("swiglu", kernels.OpSwiGLU, func(q *kernels.Queue) error {
 			return q.SwiGLUBeside(view(dst), x, w(0), w(1), view(gateBeside), view(upBeside), kernels.Auto)
 		}, needed...)
+	})
+}
+
+// swiGLUApart is SwiGLU with two products.
+func (b *Backend) swiGLUApart(dst, x backend.Matrix, gate, up backend.Weight) {
+	b.Linear(dst, x, gate, backend.Epilogue{})
+	b.scratch(2*int64(dst.Rows)*int64(dst.Cols), func(at cu.DevicePtr) {
+		other := backend.Matrix{
+			Rows: dst.Rows, Cols: dst.Cols, Stride: dst.Cols, DType: tensor.BF16, Buffer: &buffer{at: at, offset: -1},
+		}
+		b.Linear(other, x, up, backend.Epilogue{})
+		b.SiLUMul(dst, dst, other)
 	})
 }
 

@@ -160,6 +160,9 @@ func packedOf(w backend.Weight) *weight {
 
 // rotationOf returns the number of columns in a group if w was rotated and stays so, else 0.
 func rotationOf(w backend.Weight) int {
+	if w := integersIn(w); w != nil {
+		return w.integers.rotation
+	}
 	if w := packedOf(w); w != nil {
 		return w.packed.rotation
 	}

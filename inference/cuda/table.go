@@ -12,12 +12,6 @@ import (
 // the device. The 4B model's embedding has 151,936 rows, of which a prompt uses 512.
 type table struct{ tensor.Tensor }
 
-// LinearWeight is the same as Weight, since the kernels compute in bfloat16.
-func (b *Backend) LinearWeight(t tensor.Tensor) (backend.Weight, error) { return b.Weight(t) }
-
-// Unchanged calls f, since the kernels keep nothing of an operand.
-func (b *Backend) Unchanged(_ backend.Matrix, f func()) { f() }
-
 // Table checks that t can be read.
 func (b *Backend) Table(t tensor.Tensor) (backend.Weight, error) {
 	if !t.DType.Float() || len(t.Shape) != 2 {

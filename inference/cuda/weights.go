@@ -72,22 +72,27 @@ func (p *part) fail(err error) {
 	}
 }
 
-// stored is a checkpoint's tensor as it is stored on the device: a quantised matrix in its own bytes; a matrix of
-// bfloat16 with a row for each index of the first dimension; for a convolution, with the values of a row in the order
-// of kernels.Conv; or a vector, as exact as in the file.
+// stored is a checkpoint's tensor as it is stored on the device: a matrix of int8 for products in integers; a quantised
+// matrix in its own bytes; a matrix of bfloat16 with a row for each index of the first dimension; for a convolution,
+// with the values of a row in the order of kernels.Conv; or a vector, as exact as in the file.
 type stored struct {
 	tensor.Tensor
 	part   *part
 	offset int64
-	// packed is not nil for a matrix in its own bytes. dtype is the format of all others.
-	packed *packed
-	dtype  kernels.DType
+	// integers is not nil for a matrix of int8 for products in integers, and packed for one in its own bytes. dtype is the
+	// format of all others.
+	integers *integers
+	packed   *packed
+	dtype    kernels.DType
 	// taps is the number of a convolution's positions, 1 for all else.
 	taps int
 }
 
 func (s *stored) bytes() int64 {
-	if s.packed != nil {
+	switch {
+	case s.integers != nil:
+		return s.integers.bytes()
+	case s.packed != nil:
 		return s.packed.bytes
 	}
 	return int64(tensor.Elements(s.Shape)) * int64(s.dtype.SizeBytes())
@@ -103,7 +108,12 @@ type weight struct {
 func (b *Backend) Network(name string) { b.parts = append(b.parts, &part{network: name}) }
 
 // Weight plans where on the device t goes. It is read when an operation needs it.
-func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
+func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) { return b.weight(t, false) }
+
+// LinearWeight is like Weight. t may be quantised on its way to the device.
+func (b *Backend) LinearWeight(t tensor.Tensor) (backend.Weight, error) { return b.weight(t, true) }
+
+func (b *Backend) weight(t tensor.Tensor, quantisable bool) (backend.Weight, error) {
 	switch {
 	case !t.DType.Float():
 		return nil, fmt.Errorf("cuda: %s: dtype %v, want a floating-point or quantised format", t.Name, t.DType)
@@ -112,7 +122,13 @@ func (b *Backend) Weight(t tensor.Tensor) (backend.Weight, error) {
 	case len(t.Shape) == 0 || tensor.Elements(t.Shape) == 0:
 		return nil, fmt.Errorf("cuda: %s: shape %v, want one value at least", t.Name, t.Shape)
 	}
-	s := &stored{Tensor: t, taps: 1, packed: pack(t)}
+	s := &stored{Tensor: t, taps: 1}
+	if ints := b.options.Int8; ints != nil {
+		s.integers = integersOf(t, ints.Quantise && quantisable)
+	}
+	if s.integers == nil {
+		s.packed = pack(t)
+	}
 	if len(t.Shape) == 1 && t.DType != tensor.BF16 {
 		s.dtype = kernels.F32
 	}
@@ -144,13 +160,16 @@ func (w *weight) Slice(from, to int) backend.Weight {
 	return &weight{w.stored, w.from + from, w.from + to}
 }
 
-// matrix is w on the device, a row for each index of its first dimension. w must not be in its own bytes.
+// matrix is w on the device, a row for each index of its first dimension. w must not be of int8 or in its own bytes.
 func matrix(bw backend.Weight) kernels.Matrix {
 	if m, ok := bw.(backend.MatrixWeight); ok {
 		return view(m.Matrix)
 	}
 	w := bw.(*weight)
-	mustHave(w.packed == nil, "%s: %v %v, want a format that kernels multiply", w.Name, w.DType, w.stored.Shape)
+	mustHave(
+		w.packed == nil && w.integers == nil, "%s: %v %v, want a format that kernels multiply", w.Name, w.DType,
+		w.stored.Shape,
+	)
 	cols := tensor.Elements(w.stored.Shape[1:])
 	at := w.part.at + cu.DevicePtr(w.offset+int64(w.from)*int64(cols)*int64(w.dtype.SizeBytes()))
 	return kernels.Matrix{Data: at, Rows: w.to - w.from, Cols: cols, Stride: cols, DType: w.dtype}
@@ -167,7 +186,11 @@ func row(bw backend.Weight) kernels.Matrix {
 
 // write writes the bytes [at, at + len(to)) of s as they lie on the device.
 func (s *stored) write(to []byte, at int64) {
-	if s.packed != nil {
+	switch {
+	case s.integers != nil:
+		s.integers.write(to, at)
+		return
+	case s.packed != nil:
 		s.packed.write(to, at)
 		return
 	}

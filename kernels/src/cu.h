@@ -104,6 +104,10 @@ OP u32 round_pair(float low, float high) {
   return r;
 }
 
+// Products and sums that are never contracted to one instruction, which would round once where the host rounds twice.
+OP float times(float a, float b) { return __nvvm_mul_rn_f(a, b); }
+OP float minus(float a, float b) { return __nvvm_add_rn_f(a, -b); }
+
 // Approximations with a relative error of about 2^-22, far below bfloat16's 2^-9.
 OP float exp2_approx(float x) { return __nvvm_ex2_approx_ftz_f(x); }
 OP float rsqrt_approx(float x) { return __nvvm_rsqrt_approx_ftz_f(x); }
@@ -213,5 +217,11 @@ OP void load_matrices_transposed(u32 (&r)[4], u32 address) {
 OP void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+// This multiply_add does the same with a[16, 32] and b[32, 8] of int8, whose sums are exact.
+OP void multiply_add(int (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }

@@ -46,34 +46,6 @@ DEV void gemm_body(const bf16 *a, int a_stride, const bf16 *b, int b_stride, con
     store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col + j * 8, [&](int i, int jj, int k) { return acc[i][j + jj][k]; });
 }
 
-// PairedRows copies rows of gate and of up: of each WN rows, the first half comes from gate and the second from up, so
-// that a warp has both values of a column.
-template <class T, bool ALIGNED> struct PairedRows {
-  static constexpr int N = T::BN / T::ROWS;
-  const bf16 *at[N];
-  int left;
-  u32 offset;
-
-  MEMBER void begin(const bf16 *gate, const bf16 *up, int stride, int first, int rows, int cols) {
-    const int row = TID / T::PIECES, piece = TID % T::PIECES;
-    UNROLL
-    for (int i = 0; i < N; i++) {
-      const int r = row + i * T::ROWS, from = first + r / T::WN * (T::WN / 2) + r % (T::WN / 2);
-      at[i] = (r % T::WN < T::WN / 2 ? gate : up) + (i64)min(from, rows - 1) * stride + piece * 8;
-    }
-    left = cols - piece * 8;
-    offset = permuted<T::BK>(row, piece);
-  }
-  MEMBER void load(u32 buffer) {
-    UNROLL
-    for (int i = 0; i < N; i++) {
-      fetch<ALIGNED>(buffer + offset + i * T::ROWS * T::BK * 2, at[i], left);
-      at[i] += T::BK;
-    }
-    left -= T::BK;
-  }
-};
-
 // PairedRowsBeside is PairedRows for columns that come from two pairs of matrices.
 template <class T, bool ALIGNED> struct PairedRowsBeside {
   PairedRows<T, ALIGNED> now;

@@ -6,6 +6,9 @@
 //
 // Whatever the tile, an element is summed over ascending k in steps of 16 by the same instruction: all tiles give the
 // same bits.
+//
+// Matrices of int8 pass through as if two neighbours were one bfloat16 (src/int8.cu): copies and ldmatrix move bytes, and
+// the type of the sums, int instead of float, chooses the instruction that multiplies.
 #pragma once
 #include "cu.h"
 
@@ -66,8 +69,36 @@ template <class T, int COUNT, bool ALIGNED> struct Rows {
   }
 };
 
+// PairedRows copies rows of gate and of up: of each WN rows, the first half comes from gate and the second from up, so
+// that a warp has both values of a column.
+template <class T, bool ALIGNED> struct PairedRows {
+  static constexpr int N = T::BN / T::ROWS;
+  const bf16 *at[N];
+  int left;
+  u32 offset;
+
+  MEMBER void begin(const bf16 *gate, const bf16 *up, int stride, int first, int rows, int cols) {
+    const int row = TID / T::PIECES, piece = TID % T::PIECES;
+    UNROLL
+    for (int i = 0; i < N; i++) {
+      const int r = row + i * T::ROWS, from = first + r / T::WN * (T::WN / 2) + r % (T::WN / 2);
+      at[i] = (r % T::WN < T::WN / 2 ? gate : up) + (i64)min(from, rows - 1) * stride + piece * 8;
+    }
+    left = cols - piece * 8;
+    offset = permuted<T::BK>(row, piece);
+  }
+  MEMBER void load(u32 buffer) {
+    UNROLL
+    for (int i = 0; i < N; i++) {
+      fetch<ALIGNED>(buffer + offset + i * T::ROWS * T::BK * 2, at[i], left);
+      at[i] += T::BK;
+    }
+    left -= T::BK;
+  }
+};
+
 // clear sets a warp's sums to zero.
-template <class T> DEV void clear(float (&acc)[T::MI][T::NJ][4]) {
+template <class T, class N> DEV void clear(N (&acc)[T::MI][T::NJ][4]) {
   UNROLL
   for (int i = 0; i < T::MI; i++) UNROLL for (int j = 0; j < T::NJ; j++) UNROLL for (int k = 0; k < 4; k++) acc[i][j][k] = 0;
 }
@@ -79,7 +110,7 @@ template <int BK> DEV u32 rows_of_b(int row) { return permuted<BK>(row + (LANE &
 
 // multiply_slice adds the product of one slice to a warp's sums. a(i, right) is the address that a lane passes for the
 // i-th 16 rows of A, `right` bytes to the right, b(j, right) that for B. Rows are permuted, so it is an exclusive or.
-template <class T, class A, class B> DEV void multiply_slice(float (&acc)[T::MI][T::NJ][4], A a, B b) {
+template <class T, class N, class A, class B> DEV void multiply_slice(N (&acc)[T::MI][T::NJ][4], A a, B b) {
   UNROLL
   for (int k = 0; k < T::BK / 16; k++) {
     u32 af[T::MI][4], bf[T::NJ / 2][4];
@@ -95,7 +126,7 @@ template <class T, class A, class B> DEV void multiply_slice(float (&acc)[T::MI]
 }
 
 // multiply adds the products of `steps` slices to acc. It asks a and b for one slice after the other.
-template <class T, class A, class B> DEV void multiply(float (&acc)[T::MI][T::NJ][4], u32 shared, A &a, B &b, int steps) {
+template <class T, class N, class A, class B> DEV void multiply(N (&acc)[T::MI][T::NJ][4], u32 shared, A &a, B &b, int steps) {
   constexpr u32 B_AT = T::BM * T::BK * 2, ROWS16 = 16 * T::BK * 2;
   const u32 a_at = rows_of_a<T::BK>(WARP / T::WARPS_N * T::WM), b_at = B_AT + rows_of_b<T::BK>(WARP % T::WARPS_N * T::WN);
   clear<T>(acc);

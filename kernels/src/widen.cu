@@ -13,11 +13,7 @@
 //
 // Rate: memory is the limit, the stored bytes and two bytes for each value over the card's bandwidth. A value takes 4 to
 // 12 instructions.
-#include "cu.h"
-
-// Products and sums that are never contracted to one instruction, which would round once where the host rounds twice.
-OP float times(float a, float b) { return __nvvm_mul_rn_f(a, b); }
-OP float minus(float a, float b) { return __nvvm_add_rn_f(a, -b); }
+#include "rotation.h"
 
 OP u32 permute(u32 low, u32 high, u32 selector) { return __nvvm_prmt(low, high, selector); }
 OP float half_at(const u8 *p) { return (float)__builtin_bit_cast(_Float16, ldg<u16>(p)); }
@@ -345,56 +341,18 @@ WIDEN_SCALED(int8, 1, 1)
 WIDEN_SCALED(e2m1, 2, 1)
 WIDEN_SCALED(e2m1_low, 2, 1)
 
-// butterfly multiplies four values by the matrix of four rows, in the order of tensor.Rotate: CROSSED is that of the
-// stage whose values are 4 places apart.
-template <bool CROSSED> OP void butterfly(float &a, float &b, float &c, float &d) {
-  const float sum = CROSSED ? (a + c) + (b + d) : (a + b) + (c + d), first = a;
-  a = sum - 2 * d, d = sum - 2 * first;
-  const float second = b;
-  b = sum - 2 * c, c = sum - 2 * second;
-}
-// butterflies multiplies 16 values by one or both of the stages of four, whose values are 1 and 4 places apart, or, if
-// CROSSED is not set, 16 and 64 places.
-template <bool CROSSED> OP void butterflies(float (&v)[16], bool near, bool far) {
-  if (near) {
-    UNROLL
-    for (int i = 0; i < 16; i += 4) butterfly<false>(v[i], v[i + 1], v[i + 2], v[i + 3]);
-  }
-  if (far) {
-    UNROLL
-    for (int i = 0; i < 4; i++) butterfly<CROSSED>(v[i], v[i + 4], v[i + 8], v[i + 12]);
-  }
-}
-
 static constexpr int ROTATED = 2048;
 EXPORT(rotated_columns, ROTATED)
-EXPORT(rotation_limit, 256)
-// A block computes 2048 values of a row, a thread 16 of them: first 16 neighbours, for the stages whose values are 1 and 4
-// places apart, then 16 that are 16 places apart, for the stages of 16 and 64. group is 4, 16, 64 or 256.
+EXPORT(rotation_limit, ROTATION_LIMIT)
+// A block computes 2048 values of a row.
 template <bool ALIGNED> DEV void rotate_body(Mat dst, Mat x, int cols, int group, float norm) {
-  // One place is left behind each 16 values, so that a warp uses no bank twice at a time.
-  SHARED static float shared[ROTATED / 16 * 17];
+  SHARED static float exchange[exchanged(ROTATED)];
   const int pieces = (cols + ROTATED - 1) / ROTATED, row = BLOCK_X / pieces, from = BLOCK_X % pieces * ROTATED;
   float v[16];
-  UNROLL
-  for (int i = 0; i < 2; i++) {
-    float part[8] = {};
-    const int col = from + TID * 16 + i * 8;
-    if (col < cols) load8<ALIGNED>(part, x, row, col, cols);
-    UNROLL
-    for (int j = 0; j < 8; j++) v[i * 8 + j] = part[j];
-  }
-  butterflies<true>(v, true, group > 4);
-  UNROLL
-  for (int i = 0; i < 16; i++) shared[TID * 17 + i] = v[i];
-  barrier();
-  const int base = TID / 16 * 256 + TID % 16;
-  UNROLL
-  for (int i = 0; i < 16; i++) v[i] = shared[TID / 16 * 272 + TID % 16 + i * 17];
-  butterflies<false>(v, group > 16, group > 64);
+  rotated<ALIGNED>(v, exchange, x, row, from, cols, group, norm);
   UNROLL
   for (int i = 0; i < 16; i++)
-    if (from + base + i * 16 < cols) store1(v[i] * norm, dst, row, from + base + i * 16);
+    if (from + rotated_column(i) < cols) store1(v[i], dst, row, from + rotated_column(i));
 }
 KERNEL THREADS(128, 1) void rotate(PLAIN(dst), PLAIN(x), int cols, int group, float norm) {
   rotate_body<true>(MAT(dst), MAT(x), cols, group, norm);

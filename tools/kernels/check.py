@@ -53,9 +53,9 @@ def assemble(ptxas, arch, ptx, out):
 
 def loops(nvdisasm, cubin):
     """Returns {kernel: {mnemonic: count}} for one loop of each kernel: the instructions between a label and the branch
-    back to it. It is the loop with most HMMA instructions (of nested loops the innermost), or the loop with the largest
-    share of HGMMA instructions. HGMMA is also counted by its whole name with modifiers. "all" is the number of
-    instructions."""
+    back to it. It is the loop with most HMMA or IMMA instructions (of nested loops the innermost), or the loop with the
+    largest share of HGMMA instructions. HGMMA is also counted by its whole name with modifiers, and IMMA as HMMA. "all"
+    is the number of instructions."""
     text = subprocess.run([nvdisasm, "-c", cubin], capture_output=True, text=True, check=True).stdout
     result = {}
     for part in re.split(r"^\.text\.", text, flags=re.M)[1:]:
@@ -69,14 +69,14 @@ def loops(nvdisasm, cubin):
                 target = re.search(r"`\((\.L_x_\d+)\)", m[2])
                 if m[1].startswith("BRA") and target and target[1] in labels:
                     body = code[labels[target[1]] :]
-                    hmma, hgmma = (sum(x.startswith(name) for x in body) for name in ("HMMA", "HGMMA"))
+                    hmma, hgmma = (sum(x.startswith(names) for x in body) for names in (("HMMA", "IMMA"), "HGMMA"))
                     rank = hmma + hgmma / len(body)
                     if rank and (best is None or rank > best[0]):
                         best = rank, body
         if best:
             count = {"all": len(best[1])}
             for x in best[1]:
-                name = x.split(".")[0]
+                name = x.split(".")[0].replace("IMMA", "HMMA")
                 count[name] = count.get(name, 0) + 1
                 if name == "HGMMA":
                     count[x] = count.get(x, 0) + 1
@@ -147,15 +147,15 @@ def main(tools):
                 wide.append(warpgroup_row(kernel, c))
                 continue
             hmma, ldsm = c["HMMA"], c.get("LDSM", 0)
-            # Clocks of one of the four quarters of a multiprocessor. On sm_80 an m16n8k16 takes eight. ldmatrix.x4
-            # takes four clocks of the shared memory, which serves all quarters. An instruction takes one clock of the
+            # Clocks of one of the four quarters of a multiprocessor. On sm_80 an m16n8k16 of bfloat16 takes eight, and so
+            # does an m16n8k32 of int8. ldmatrix.x4 takes four clocks of the shared memory, which serves all quarters. An instruction takes one clock of the
             # issuer.
             clocks = {"mma": 8 * hmma, "shared memory": 16 * ldsm, "issue": c["all"]}
             limit = max(clocks, key=clocks.get)
             prediction = f"{limit}: {100 * clocks['mma'] // clocks[limit]} %" if arch == "sm_80" else ""
             rows.append([kernel, arch, hmma, ldsm, c.get("LDGSTS", 0), c.get("MUFU", 0), c.get("BAR", 0), c["all"],
                          f"{hmma / c['all']:.2f}", prediction])
-    head = ["kernel", "for", "HMMA", "LDSM", "LDGSTS", "MUFU", "BAR", "all", "HMMA/all",
+    head = ["kernel", "for", "HMMA, IMMA", "LDSM", "LDGSTS", "MUFU", "BAR", "all", "HMMA/all",
             "bound by, and mma's share (prediction)"]
     text = section(text, "loops", table(head, rows))
     head = ["kernel", "HGMMA", "SYNCS", "MUFU", "all", "clocks: wgmma", "shared memory", "MUFU", "issue",

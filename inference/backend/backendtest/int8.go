@@ -195,9 +195,15 @@ func testInt8Linear(h *harness) {
 	}
 }
 
-// testInt8Heads has one head of 16 columns for each row, and others behind them.
+// testInt8Heads has one head for each row, and others behind them. Backends may have kernels for heads of 128 columns
+// and destinations without a border.
 func testInt8Heads(h *harness) {
-	const rows, d, others, k, eps = 33, 16, 24, 256, 1e-6
+	h.int8Heads(16, h.view)
+	h.int8Heads(128, h.whole)
+}
+
+func (h *harness) int8Heads(d int, alloc func(rows, cols int) guarded) {
+	const rows, others, k, eps = 33, 24, 256, 1e-6
 	x, angles := h.table(rows, k), h.table(rows, d/2)
 	gain, gains := h.weight(tensor.BF16, d)
 	rope := backend.RoPE{Cos: h.b.Alloc(rows, d/2, tensor.F32), Sin: h.b.Alloc(rows, d/2, tensor.F32)}
@@ -218,12 +224,12 @@ func testInt8Heads(h *harness) {
 			}
 			return norm(j)*cs + norm(j-1)*sn
 		})
-		dst := h.view(rows, d+others)
+		dst := alloc(rows, d+others)
 		h.b.Linear(dst.Matrix, h.upload(x).Matrix, w, backend.Epilogue{
 			QKNormRoPE: backend.QKNormRoPE{Cols: d, Weight: gain, Eps: eps, RoPE: rope},
 		})
 		// Where a backend runs QKNormRoPE after the product, the product is rounded before it.
-		h.checkWithin(t.DType.String(), dst, want, 2*h.tolerance())
+		h.checkWithin(fmt.Sprintf("heads of %d, %v", d, t.DType), dst, want, 2*h.tolerance())
 	}
 }
 

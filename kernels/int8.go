@@ -1,0 +1,297 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/kleinbild/kleinbild/kernels/cu"
+)
+
+// The names of the operations of src/int8.cu.
+const (
+	quantise           = "quantise"
+	int8GEMM           = "int8_gemm"
+	int8SiLU           = "int8_silu"
+	int8GEMMQKNormRoPE = "int8_gemm_qk_norm_rope"
+	int8SwiGLU         = "int8_swiglu"
+)
+
+// OpQuantise makes int8 of rows, which it rotates before. Shape.Depth is the number of columns in a group of the
+// rotation, 0 for none. The operands are the result, its scales, and x.
+var OpQuantise = define(Operation{
+	Name:     quantise,
+	Families: []Family{int8Family},
+	Fits:     func(s Shape) bool { return s.Cols%Int8Multiple == 0 && quantises(s.Cols, s.Depth) },
+	Operands: func(s Shape) []Operand {
+		return []Operand{{s.Rows, s.Cols, I8}, {1, s.Rows, F32}, {s.Rows, s.Cols, BF16}}
+	},
+	Launch: func(q *Queue, s Shape, m []Matrix, _ Variant) error {
+		return q.Quantise(Quantised{m[0], m[1].Data}, m[2], s.Depth)
+	},
+	Trials: []Shape{
+		{Operation: quantise, Rows: 3, Cols: 512, Depth: 256}, {Operation: quantise, Rows: 2, Cols: 4112},
+	},
+})
+
+// OpInt8GEMM is y = a·bᵀ in integers for a [rows, depth] and b [cols, depth], with bias and residual. The operands are
+// y, then a and b with their scales. It needs normFamily as OpGEMM does.
+var OpInt8GEMM = define(Operation{
+	Name:     int8GEMM,
+	Families: []Family{int8Family, normFamily},
+	Fits:     fitsInt8,
+	Operands: func(s Shape) []Operand { return int8Operands(s, 1) },
+	Launch: func(q *Queue, _ Shape, m []Matrix, v Variant) error {
+		return q.Int8GEMM(m[0], Quantised{m[1], m[2].Data}, Quantised{m[3], m[4].Data}, Epilogue{}, v)
+	},
+	FLOP:   productFLOP,
+	Trials: []Shape{{Operation: int8GEMM, Rows: 200, Cols: 264, Depth: 144}},
+})
+
+// OpInt8SiLU is silu(a·bᵀ) in integers.
+var OpInt8SiLU = define(Operation{
+	Name:     int8SiLU,
+	Families: []Family{int8Family},
+	Fits:     fitsInt8,
+	Operands: func(s Shape) []Operand { return int8Operands(s, 1) },
+	Launch: func(q *Queue, _ Shape, m []Matrix, v Variant) error {
+		return q.Int8GEMM(m[0], Quantised{m[1], m[2].Data}, Quantised{m[3], m[4].Data}, Epilogue{SiLU: true}, v)
+	},
+	FLOP:   productFLOP,
+	Trials: []Shape{{Operation: int8SiLU, Rows: 5, Cols: 72, Depth: 144}},
+})
+
+// OpInt8GEMMQKNormRoPE is y = a·bᵀ in integers with y's heads of headCols columns normalised and rotated. The operands
+// are those of OpInt8GEMM, followed by the weight of the normalisation and by one matrix that serves as cosines and as
+// sines.
+var OpInt8GEMMQKNormRoPE = define(Operation{
+	Name:     int8GEMMQKNormRoPE,
+	Families: []Family{int8Family, normFamily},
+	Fits:     func(s Shape) bool { return fitsInt8(s) && s.Cols%headCols == 0 },
+	Operands: func(s Shape) []Operand {
+		return append(int8Operands(s, 1), Operand{1, headCols, BF16}, Operand{s.Rows, headCols / 2, F32})
+	},
+	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		p := QKNormRoPE{Cols: s.Cols, Weight: m[5], Eps: 1e-6, RoPE: RoPE{Cos: m[6], Sin: m[6]}}
+		return q.Int8GEMM(m[0], Quantised{m[1], m[2].Data}, Quantised{m[3], m[4].Data}, Epilogue{QKNormRoPE: p}, v)
+	},
+	FLOP:   productFLOP,
+	Trials: []Shape{{Operation: int8GEMMQKNormRoPE, Rows: 150, Cols: 384, Depth: 80}},
+})
+
+// OpInt8SwiGLU is silu(a·gateᵀ) ⊙ (a·upᵀ) in integers. The operands are the result, then a, gate and up with their
+// scales.
+var OpInt8SwiGLU = define(Operation{
+	Name:     int8SwiGLU,
+	Families: []Family{int8Family},
+	Fits:     fitsInt8,
+	Operands: func(s Shape) []Operand { return int8Operands(s, 2) },
+	Launch: func(q *Queue, _ Shape, m []Matrix, v Variant) error {
+		return q.Int8SwiGLU(
+			m[0], Quantised{m[1], m[2].Data}, Quantised{m[3], m[4].Data}, Quantised{m[5], m[6].Data}, v,
+		)
+	},
+	FLOP:   func(s Shape) float64 { return 2 * productFLOP(s) },
+	Trials: []Shape{{Operation: int8SwiGLU, Rows: 70, Cols: 136, Depth: 144}},
+})
+
+const int8Family Family = "int8"
+
+// MaxInt8Depth bounds the depth of a product in integers, so that no sum leaves an int32: depth·127·128 < 2^31, and no
+// value of Quantise is −128.
+const MaxInt8Depth = 1 << 17
+
+func fitsInt8(s Shape) bool {
+	return s.Depth > 0 && s.Depth%Int8Multiple == 0 && s.Depth <= MaxInt8Depth && s.Cols%8 == 0 && s.Beside == 0
+}
+
+// int8Operands lists the operands of a product with n weights.
+func int8Operands(s Shape, n int) []Operand {
+	all := []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, I8}, {1, s.Rows, F32}}
+	for range n {
+		all = append(all, Operand{s.Cols, s.Depth, I8}, Operand{1, s.Cols, F32})
+	}
+	return all
+}
+
+// Int8Multiple divides the addresses, strides and columns of matrices of int8, as kernels read them.
+const Int8Multiple = 16
+
+// Quantised is a matrix of int8 with a scale for each row: value (i, j) of the matrix that it means is that of Values
+// times scale i. Between the columns of that matrix and the next multiple of Int8Multiple, which is the number of
+// columns of Values, there are zeros.
+type Quantised struct {
+	Values Matrix
+	// Scales are float32, one after the other.
+	Scales cu.DevicePtr
+}
+
+// Int8Columns returns the number of columns that a matrix of cols columns has in int8.
+func Int8Columns(cols int) int { return roundUp(cols, Int8Multiple) }
+
+// check returns an error for a matrix that no product takes.
+func (m Quantised) check(operation string) error {
+	v := m.Values
+	if err := checkMemory(operation, v); err != nil {
+		return err
+	}
+	if v.DType != I8 || v.Cols%Int8Multiple != 0 || !v.rowsAligned() || m.Scales%4 != 0 || v.Rows > 0 && m.Scales == 0 {
+		return fmt.Errorf("%s: %v at %#x with scales at %#x, want I8 whose rows begin and end at multiples of %d, and scales",
+			operation, v, v.Data, m.Scales, Int8Multiple)
+	}
+	return nil
+}
+
+// quantises says whether Quantise has a kernel for rows of cols columns that are rotated in groups.
+func quantises(cols, group int) bool { return group == 0 || Rotates(group) && cols%group == 0 }
+
+// Quantise rotates groups of columns of x, unless group is 0, and stores the rows as int8 with a scale each. The bits
+// are those of tensor.Rotate and tensor.QuantiseInt8. A row with a NaN or an infinity has the scale NaN.
+func (q *Queue) Quantise(dst Quantised, x Matrix, group int) error {
+	if err := check(quantise, x); err != nil {
+		return err
+	}
+	if err := dst.check(quantise); err != nil {
+		return err
+	}
+	if v := dst.Values; v.Rows != x.Rows || v.Cols != Int8Columns(x.Cols) || x.Cols == 0 {
+		return fmt.Errorf("%s: %v into %v, want as many rows, and columns up to a multiple of %d", quantise, x, v,
+			Int8Multiple)
+	}
+	if !quantises(x.Cols, group) {
+		return fmt.Errorf("%s: groups of %d columns of %v, want 0, or 4, 16, 64 or 256 that divide the columns", quantise,
+			group, x)
+	}
+	p := quantiseParams{
+		dst: dst.Values.Data, stride: dst.Values.Stride, scales: dst.Scales, x: x, cols: x.Cols, group: group, norm: 1,
+	}
+	if group > 0 {
+		p.norm = float32(1 / math.Sqrt(float64(group)))
+	}
+	return q.launchQuantise(pick(quantise, aligned(x)), p, x.Rows, 1)
+}
+
+// Int8Operation names the operation that a product in integers with this epilogue is.
+func (e Epilogue) Int8Operation() string {
+	switch {
+	case e.SiLU:
+		return int8SiLU
+	case e.QKNormRoPE.Cols > 0 && e.QKNormRoPE.Weight.Cols == headCols:
+		return int8GEMMQKNormRoPE
+	}
+	return int8GEMM
+}
+
+// checkInt8 returns an error if factors do not fit dst or each other.
+func checkInt8(operation string, dst Matrix, a Quantised, bs ...Quantised) error {
+	if err := check(operation, dst); err != nil {
+		return err
+	}
+	if err := a.check(operation); err != nil {
+		return err
+	}
+	for _, b := range bs {
+		if err := b.check(operation); err != nil {
+			return err
+		}
+		if x, w := a.Values, b.Values; x.Cols != w.Cols || x.Cols == 0 || x.Cols > MaxInt8Depth || dst.Rows != x.Rows ||
+			dst.Cols != w.Rows {
+			return fmt.Errorf("%s: %v by %v into %v, want [m k], [n k] and [m n] with k up to %d", operation, x, w, dst,
+				MaxInt8Depth)
+		}
+	}
+	return nil
+}
+
+// int8Alignment returns the alignment of a launch. Kernels for aligned results read the scales of columns in pairs.
+func int8Alignment(dst Matrix, scales ...cu.DevicePtr) alignment {
+	for _, at := range scales {
+		if at%8 != 0 {
+			return loose
+		}
+	}
+	if dst.DType != BF16 || !aligned(dst) {
+		return loose
+	}
+	return strict
+}
+
+// Int8GEMM computes y = a·bᵀ for a [m, k] and b [n, k] in integers, and stores it in dst [m, n] as e says. Sums are
+// exact. Columns beside b are not taken. If no kernel normalises and rotates the heads before it stores them, the
+// kernel qk_norm_rope follows.
+func (q *Queue) Int8GEMM(dst Matrix, a, b Quantised, e Epilogue, variant Variant) error {
+	operation := e.Int8Operation()
+	if err := checkInt8(operation, dst, a, b); err != nil {
+		return err
+	}
+	if e.Beside != (Matrix{}) {
+		return fmt.Errorf("%s: %v beside the weight, want none", operation, e.Beside)
+	}
+	if err := e.check(operation, dst.Cols); err != nil {
+		return err
+	}
+	qk := e.QKNormRoPE
+	if qk.Cols > 0 {
+		if err := qk.RoPE.check(operation, dst.Columns(0, qk.Cols), qk.Weight); err != nil {
+			return err
+		}
+	}
+	if dst.Rows == 0 || dst.Cols == 0 {
+		return nil
+	}
+	have := e.alignment(int8Alignment(dst, b.Scales))
+	if qk.Cols > 0 && (qk.Weight.Cols != headCols || have != strict) {
+		if err := q.Int8GEMM(dst, a, b, Epilogue{}, Auto); err != nil {
+			return err
+		}
+		return q.QKNormRoPE(dst.Columns(0, qk.Cols), qk.Weight, qk.RoPE, qk.Eps)
+	}
+	x, w := a.Values, b.Values
+	k, err := q.tile(variant, have, Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols})
+	if err != nil {
+		return err
+	}
+	grid := k.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	switch {
+	case e.SiLU:
+		return q.launchInt8SiLU(k, int8SiLUParams{
+			a: x.Data, aStride: x.Stride, aScales: a.Scales, b: w.Data, bStride: w.Stride, bScales: b.Scales,
+			dst: dst, rows: dst.Rows, cols: dst.Cols, depth: x.Cols,
+		}, grid, 1)
+	case qk.Cols > 0:
+		return q.launchInt8GEMMQKNormRoPE(k, int8GEMMQKNormRoPEParams{
+			a: x.Data, aStride: x.Stride, aScales: a.Scales, b: w.Data, bStride: w.Stride, bScales: b.Scales,
+			dst: dst, rows: dst.Rows, cols: dst.Cols, depth: x.Cols,
+			w: qk.Weight, cos: qk.RoPE.Cos.Data, sin: qk.RoPE.Sin.Data, cosStride: qk.RoPE.Cos.Stride,
+			sinStride: qk.RoPE.Sin.Stride,
+			halves:    asInt(qk.RoPE.Halves), headCols: qk.Cols, eps: qk.Eps,
+		}, grid, 1)
+	}
+	return q.launchInt8GEMM(k, int8GEMMParams{
+		a: x.Data, aStride: x.Stride, aScales: a.Scales, b: w.Data, bStride: w.Stride, bScales: b.Scales,
+		dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add), depth: x.Cols,
+	}, grid, 1)
+}
+
+// Int8SwiGLU computes dst = silu(a·gateᵀ) ⊙ (a·upᵀ) in integers for a [m, k], gate and up [n, k] and dst [m, n]. gate
+// and up have the same stride.
+func (q *Queue) Int8SwiGLU(dst Matrix, a, gate, up Quantised, variant Variant) error {
+	if err := checkInt8(int8SwiGLU, dst, a, gate, up); err != nil {
+		return err
+	}
+	x, g, u := a.Values, gate.Values, up.Values
+	if g.Stride != u.Stride {
+		return fmt.Errorf("%s: rows of %d and of %d bytes, want two weights of one stride", int8SwiGLU, g.Stride, u.Stride)
+	}
+	if dst.Rows == 0 || dst.Cols == 0 {
+		return nil
+	}
+	shape := Shape{Operation: int8SwiGLU, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols}
+	k, err := q.tile(variant, int8Alignment(dst, gate.Scales, up.Scales), shape)
+	if err != nil {
+		return err
+	}
+	return q.launchInt8SwiGLU(k, int8SwiGLUParams{
+		a: x.Data, aStride: x.Stride, aScales: a.Scales, gate: g.Data, up: u.Data, bStride: g.Stride,
+		gateScales: gate.Scales, upScales: up.Scales, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: x.Cols,
+	}, k.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs), 1)
+}
