@@ -10,6 +10,7 @@ import (
 
 	"github.com/kleinbild/kleinbild/inference/backend"
 	"github.com/kleinbild/kleinbild/inference/cpu"
+	"github.com/kleinbild/kleinbild/inference/cuda"
 	"github.com/kleinbild/kleinbild/inference/flux2"
 	"github.com/kleinbild/kleinbild/inference/scheduler"
 	"github.com/kleinbild/kleinbild/inference/tensor"
@@ -126,13 +127,25 @@ func TestInt8Goldens(t *testing.T) {
 		}
 		for _, format := range []tensor.DType{tensor.F32, tensor.BF16} {
 			formula := velocities(t, e, c, latents, int8Formula{cpu.New(format)})
-			have := velocities(t, e, c, latents, cpu.NewInt8(format, cpu.Int8{Quantise: true}))
-			for i := range have {
-				got, limit := relativeRMS(have[i], reference[i]), relativeRMS(formula[i], reference[i])
-				t.Logf("%s, %v, step %d: relative RMS %.4f, the formula's %.4f", c.Transformer, format, i, got, limit)
-				if !(got <= int8Factor*limit) || !(got > float32Tolerance) {
-					t.Errorf("%s, %v, step %d: relative RMS %.4g, want at most %v times the formula's %.4g, and more than float32's",
-						c.Transformer, format, i, got, int8Factor, limit)
+			devices := map[string]backend.Backend{"processor": cpu.NewInt8(format, cpu.Int8{Quantise: true})}
+			if format == tensor.BF16 {
+				card := sim
+				card.Int8 = &cuda.Int8{Quantise: true}
+				b, err := cuda.New(card)
+				if err != nil {
+					t.Fatal(err)
+				}
+				devices["software device"] = b
+			}
+			for device, b := range devices {
+				have := velocities(t, e, c, latents, b)
+				for i := range have {
+					got, limit := relativeRMS(have[i], reference[i]), relativeRMS(formula[i], reference[i])
+					name := fmt.Sprintf("%s, %v on the %s, step %d: relative RMS %.4f", c.Transformer, format, device, i, got)
+					t.Logf("%s, the formula's %.4f", name, limit)
+					if !(got <= int8Factor*limit) || !(got > float32Tolerance) {
+						t.Errorf("%s, want at most %v times the formula's %.4g, and more than float32's", name, int8Factor, limit)
+					}
 				}
 			}
 		}

@@ -1,13 +1,13 @@
 package inference
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/kleinbild/kleinbild/inference/backend"
 	"github.com/kleinbild/kleinbild/inference/checkpoint"
 	"github.com/kleinbild/kleinbild/inference/cpu"
 )
@@ -159,11 +159,34 @@ func TestAutoTakesInt8(t *testing.T) {
 	}
 }
 
-// TestInt8OnCards checks that a device that computes in bf16 refuses int8 in one line.
+// TestInt8OnCards checks which precision a graphics card computes in, and that int8 says so where it changes nothing.
 func TestInt8OnCards(t *testing.T) {
-	_, err := Open(t.Context(), Options{Model: "demo", Device: DeviceSim, Precision: Int8})
-	if !errors.Is(err, ErrNoInt8) || strings.Contains(err.Error(), "\n") {
-		t.Errorf("int8 on the software device: %v, want one line that wraps %q", err, ErrNoInt8)
+	check := func(ckpt *checkpoint.Checkpoint, asked, want Precision, notices int) {
+		t.Helper()
+		b, got, said, err := openBackend(Options{Device: DeviceSim, Precision: asked}, ckpt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		if got != want || len(said) != notices || backend.JoinsBeside(b) != (got == BF16) {
+			t.Errorf("%s: %v computes in %v and says %q, want %v and %d notices", ckpt.Name, asked, got, said, want, notices)
+		}
+	}
+	demo := openEngine(t, "demo", DeviceCPU, Float32).ckpt
+	check(demo, PrecisionAuto, BF16, 0)
+	check(demo, Int8, Int8, 0)
+	for _, c := range formatCases(t) {
+		switch c.name {
+		case "int8":
+			ckpt := openEngine(t, c.model(t, true), DeviceCPU, Float32).ckpt
+			check(ckpt, PrecisionAuto, Int8, 0)
+			check(ckpt, BF16, BF16, 0)
+			check(ckpt, Int8, Int8, 0)
+		case "mxfp8":
+			ckpt := openEngine(t, c.model(t, true), DeviceCPU, Float32).ckpt
+			check(ckpt, PrecisionAuto, BF16, 0)
+			check(ckpt, Int8, BF16, 1)
+		}
 	}
 }
 
