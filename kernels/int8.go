@@ -26,7 +26,7 @@ var OpQuantise = define(Operation{
 		return []Operand{{s.Rows, s.Cols, I8}, {1, s.Rows, F32}, {s.Rows, s.Cols, BF16}}
 	},
 	Launch: func(q *Queue, s Shape, m []Matrix, _ Variant) error {
-		return q.Quantise(Quantised{m[0], m[1].Data}, m[2], s.Depth)
+		return q.Quantise(Quantised{Values: m[0], Scales: m[1].Data}, m[2], s.Depth)
 	},
 	Trials: []Shape{
 		{Operation: quantise, Rows: 3, Cols: 512, Depth: 256}, {Operation: quantise, Rows: 2, Cols: 4112},
@@ -40,21 +40,25 @@ var OpInt8GEMM = define(Operation{
 	Families: []Family{int8Family, normFamily},
 	Fits:     fitsInt8,
 	Operands: func(s Shape) []Operand { return int8Operands(s, 1) },
-	Launch: func(q *Queue, _ Shape, m []Matrix, v Variant) error {
-		return q.Int8GEMM(m[0], Quantised{m[1], m[2].Data}, Quantised{m[3], m[4].Data}, Epilogue{}, v)
+	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		f := int8Factors(s, m)
+		return q.Int8GEMM(m[0], f[0], f[1], Epilogue{}, v)
 	},
-	FLOP:   productFLOP,
-	Trials: []Shape{{Operation: int8GEMM, Rows: 200, Cols: 264, Depth: 144}},
+	FLOP: productFLOP,
+	Trials: []Shape{
+		{Operation: int8GEMM, Rows: 200, Cols: 264, Depth: 144}, {Operation: int8GEMM, Rows: 70, Cols: 136, Depth: 72, Beside: 24},
+	},
 })
 
 // OpInt8SiLU is silu(a·bᵀ) in integers.
 var OpInt8SiLU = define(Operation{
 	Name:     int8SiLU,
 	Families: []Family{int8Family},
-	Fits:     fitsInt8,
+	Fits:     func(s Shape) bool { return s.Beside == 0 && fitsInt8(s) },
 	Operands: func(s Shape) []Operand { return int8Operands(s, 1) },
-	Launch: func(q *Queue, _ Shape, m []Matrix, v Variant) error {
-		return q.Int8GEMM(m[0], Quantised{m[1], m[2].Data}, Quantised{m[3], m[4].Data}, Epilogue{SiLU: true}, v)
+	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		f := int8Factors(s, m)
+		return q.Int8GEMM(m[0], f[0], f[1], Epilogue{SiLU: true}, v)
 	},
 	FLOP:   productFLOP,
 	Trials: []Shape{{Operation: int8SiLU, Rows: 5, Cols: 72, Depth: 144}},
@@ -66,13 +70,13 @@ var OpInt8SiLU = define(Operation{
 var OpInt8GEMMQKNormRoPE = define(Operation{
 	Name:     int8GEMMQKNormRoPE,
 	Families: []Family{int8Family, normFamily},
-	Fits:     func(s Shape) bool { return fitsInt8(s) && s.Cols%headCols == 0 },
+	Fits:     func(s Shape) bool { return s.Beside == 0 && fitsInt8(s) && s.Cols%headCols == 0 },
 	Operands: func(s Shape) []Operand {
 		return append(int8Operands(s, 1), Operand{1, headCols, BF16}, Operand{s.Rows, headCols / 2, F32})
 	},
 	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
-		p := QKNormRoPE{Cols: s.Cols, Weight: m[5], Eps: 1e-6, RoPE: RoPE{Cos: m[6], Sin: m[6]}}
-		return q.Int8GEMM(m[0], Quantised{m[1], m[2].Data}, Quantised{m[3], m[4].Data}, Epilogue{QKNormRoPE: p}, v)
+		f, p := int8Factors(s, m), QKNormRoPE{Cols: s.Cols, Weight: m[5], Eps: 1e-6, RoPE: RoPE{Cos: m[6], Sin: m[6]}}
+		return q.Int8GEMM(m[0], f[0], f[1], Epilogue{QKNormRoPE: p}, v)
 	},
 	FLOP:   productFLOP,
 	Trials: []Shape{{Operation: int8GEMMQKNormRoPE, Rows: 150, Cols: 384, Depth: 80}},
@@ -85,13 +89,15 @@ var OpInt8SwiGLU = define(Operation{
 	Families: []Family{int8Family},
 	Fits:     fitsInt8,
 	Operands: func(s Shape) []Operand { return int8Operands(s, 2) },
-	Launch: func(q *Queue, _ Shape, m []Matrix, v Variant) error {
-		return q.Int8SwiGLU(
-			m[0], Quantised{m[1], m[2].Data}, Quantised{m[3], m[4].Data}, Quantised{m[5], m[6].Data}, v,
-		)
+	Launch: func(q *Queue, s Shape, m []Matrix, v Variant) error {
+		f := int8Factors(s, m)
+		return q.Int8SwiGLU(m[0], f[0], f[1], f[2], v)
 	},
-	FLOP:   func(s Shape) float64 { return 2 * productFLOP(s) },
-	Trials: []Shape{{Operation: int8SwiGLU, Rows: 70, Cols: 136, Depth: 144}},
+	FLOP: func(s Shape) float64 { return 2 * productFLOP(s) },
+	Trials: []Shape{
+		{Operation: int8SwiGLU, Rows: 70, Cols: 136, Depth: 144},
+		{Operation: int8SwiGLU, Rows: 70, Cols: 72, Depth: 72, Beside: 24},
+	},
 })
 
 const int8Family Family = "int8"
@@ -100,17 +106,47 @@ const int8Family Family = "int8"
 // value of Quantise is −128.
 const MaxInt8Depth = 1 << 17
 
+// fitsInt8 takes shapes of which Beside columns of both factors are in bfloat16.
 func fitsInt8(s Shape) bool {
-	return s.Depth > 0 && s.Depth%Int8Multiple == 0 && s.Depth <= MaxInt8Depth && s.Cols%8 == 0 && s.Beside == 0
+	own := s.Depth - s.Beside
+	return own > 0 && own%Int8Multiple == 0 && own <= MaxInt8Depth && s.Cols%8 == 0 && s.Beside%8 == 0
 }
 
-// int8Operands lists the operands of a product with n weights.
+// int8Operands lists the operands of a product with n weights: the result, the factors with their scales, and behind all
+// of them the factors' columns in bfloat16, if there are any.
 func int8Operands(s Shape, n int) []Operand {
-	all := []Operand{{s.Rows, s.Cols, BF16}, {s.Rows, s.Depth, I8}, {1, s.Rows, F32}}
-	for range n {
-		all = append(all, Operand{s.Cols, s.Depth, I8}, Operand{1, s.Cols, F32})
+	all := []Operand{{s.Rows, s.Cols, BF16}}
+	for i := range n + 1 {
+		all = append(all, Operand{s.factorRows(i), s.Depth - s.Beside, I8}, Operand{1, s.factorRows(i), F32})
+	}
+	for i := range n + 1 {
+		if s.Beside > 0 {
+			all = append(all, Operand{s.factorRows(i), s.Beside, BF16})
+		}
 	}
 	return all
+}
+
+// factorRows returns the rows of a product's factor, of which 0 is the left one.
+func (s Shape) factorRows(i int) int {
+	if i == 0 {
+		return s.Rows
+	}
+	return s.Cols
+}
+
+// int8Factors returns the factors among the operands that int8Operands lists.
+func int8Factors(s Shape, m []Matrix) (f [3]Quantised) {
+	n := 0
+	for ; 2*n+2 < len(m) && m[2*n+1].DType == I8; n++ {
+		f[n] = Quantised{Values: m[2*n+1], Scales: m[2*n+2].Data}
+	}
+	for i := range n {
+		if s.Beside > 0 {
+			f[i].Beside = m[2*n+1+i]
+		}
+	}
+	return f
 }
 
 // Int8Multiple divides the addresses, strides and columns of matrices of int8, as kernels read them.
@@ -123,6 +159,8 @@ type Quantised struct {
 	Values Matrix
 	// Scales are float32, one after the other.
 	Scales cu.DevicePtr
+	// Beside, unless it is the zero Matrix, holds further columns in BF16. The factors of a product have as many, or none.
+	Beside Matrix
 }
 
 // Int8Columns returns the number of columns that a matrix of cols columns has in int8.
@@ -137,6 +175,16 @@ func (m Quantised) check(operation string) error {
 	if v.DType != I8 || v.Cols%Int8Multiple != 0 || !v.rowsAligned() || m.Scales%4 != 0 || v.Rows > 0 && m.Scales == 0 {
 		return fmt.Errorf("%s: %v at %#x with scales at %#x, want I8 whose rows begin and end at multiples of %d, and scales",
 			operation, v, v.Data, m.Scales, Int8Multiple)
+	}
+	if m.Beside == (Matrix{}) {
+		return nil
+	}
+	if err := check(operation, m.Beside); err != nil {
+		return err
+	}
+	if m.Beside.DType != BF16 || m.Beside.Rows != v.Rows || !aligned(m.Beside) {
+		return fmt.Errorf("%s: %v beside %v, want BF16 of as many rows, which begin and end at multiples of 16 bytes",
+			operation, m.Beside, v)
 	}
 	return nil
 }
@@ -198,6 +246,9 @@ func checkInt8(operation string, dst Matrix, a Quantised, bs ...Quantised) error
 			return fmt.Errorf("%s: %v by %v into %v, want [m k], [n k] and [m n] with k up to %d", operation, x, w, dst,
 				MaxInt8Depth)
 		}
+		if a.Beside.Cols != b.Beside.Cols {
+			return fmt.Errorf("%s: %v and %v beside the factors, want as many columns", operation, a.Beside, b.Beside)
+		}
 	}
 	return nil
 }
@@ -216,15 +267,17 @@ func int8Alignment(dst Matrix, scales ...cu.DevicePtr) alignment {
 }
 
 // Int8GEMM computes y = a·bᵀ for a [m, k] and b [n, k] in integers, and stores it in dst [m, n] as e says. Sums are
-// exact. Columns beside b are not taken. If no kernel normalises and rotates the heads before it stores them, the
+// exact. The product of the columns beside them is added before the epilogue; there are none with SiLU, and further
+// columns of e are not taken. If no kernel normalises and rotates the heads before it stores them, the
 // kernel qk_norm_rope follows.
 func (q *Queue) Int8GEMM(dst Matrix, a, b Quantised, e Epilogue, variant Variant) error {
 	operation := e.Int8Operation()
 	if err := checkInt8(operation, dst, a, b); err != nil {
 		return err
 	}
-	if e.Beside != (Matrix{}) {
-		return fmt.Errorf("%s: %v beside the weight, want none", operation, e.Beside)
+	if e.Beside != (Matrix{}) || e.SiLU && a.Beside != (Matrix{}) {
+		return fmt.Errorf("%s: %v and %v beside the weight, want them in Quantised, and none with SiLU", operation, e.Beside,
+			b.Beside)
 	}
 	if err := e.check(operation, dst.Cols); err != nil {
 		return err
@@ -246,7 +299,9 @@ func (q *Queue) Int8GEMM(dst Matrix, a, b Quantised, e Epilogue, variant Variant
 		return q.QKNormRoPE(dst.Columns(0, qk.Cols), qk.Weight, qk.RoPE, qk.Eps)
 	}
 	x, w := a.Values, b.Values
-	k, err := q.tile(variant, have, Shape{Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols})
+	k, err := q.tile(variant, have, Shape{
+		Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols + a.Beside.Cols,
+	})
 	if err != nil {
 		return err
 	}
@@ -260,7 +315,8 @@ func (q *Queue) Int8GEMM(dst Matrix, a, b Quantised, e Epilogue, variant Variant
 	case qk.Cols > 0:
 		return q.launchInt8GEMMQKNormRoPE(k, int8GEMMQKNormRoPEParams{
 			a: x.Data, aStride: x.Stride, aScales: a.Scales, b: w.Data, bStride: w.Stride, bScales: b.Scales,
-			dst: dst, rows: dst.Rows, cols: dst.Cols, depth: x.Cols,
+			aThin: a.Beside.Data, aThinStride: a.Beside.Stride, bThin: b.Beside.Data, bThinStride: b.Beside.Stride,
+			thin: a.Beside.Cols, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: x.Cols,
 			w: qk.Weight, cos: qk.RoPE.Cos.Data, sin: qk.RoPE.Sin.Data, cosStride: qk.RoPE.Cos.Stride,
 			sinStride: qk.RoPE.Sin.Stride,
 			halves:    asInt(qk.RoPE.Halves), headCols: qk.Cols, eps: qk.Eps,
@@ -268,7 +324,8 @@ func (q *Queue) Int8GEMM(dst Matrix, a, b Quantised, e Epilogue, variant Variant
 	}
 	return q.launchInt8GEMM(k, int8GEMMParams{
 		a: x.Data, aStride: x.Stride, aScales: a.Scales, b: w.Data, bStride: w.Stride, bScales: b.Scales,
-		dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add), depth: x.Cols,
+		aThin: a.Beside.Data, aThinStride: a.Beside.Stride, bThin: b.Beside.Data, bThinStride: b.Beside.Stride,
+		thin: a.Beside.Cols, dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add), depth: x.Cols,
 	}, grid, 1)
 }
 
@@ -279,19 +336,20 @@ func (q *Queue) Int8SwiGLU(dst Matrix, a, gate, up Quantised, variant Variant) e
 		return err
 	}
 	x, g, u := a.Values, gate.Values, up.Values
-	if g.Stride != u.Stride {
+	if g.Stride != u.Stride || gate.Beside.Stride != up.Beside.Stride {
 		return fmt.Errorf("%s: rows of %d and of %d bytes, want two weights of one stride", int8SwiGLU, g.Stride, u.Stride)
 	}
 	if dst.Rows == 0 || dst.Cols == 0 {
 		return nil
 	}
-	shape := Shape{Operation: int8SwiGLU, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols}
+	shape := Shape{Operation: int8SwiGLU, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols + a.Beside.Cols}
 	k, err := q.tile(variant, int8Alignment(dst, gate.Scales, up.Scales), shape)
 	if err != nil {
 		return err
 	}
 	return q.launchInt8SwiGLU(k, int8SwiGLUParams{
 		a: x.Data, aStride: x.Stride, aScales: a.Scales, gate: g.Data, up: u.Data, bStride: g.Stride,
-		gateScales: gate.Scales, upScales: up.Scales, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: x.Cols,
+		gateScales: gate.Scales, upScales: up.Scales, aThin: a.Beside.Data, aThinStride: a.Beside.Stride,
+		gateThin: gate.Beside.Data, upThin: up.Beside.Data, bThinStride: gate.Beside.Stride, thin: a.Beside.Cols, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: x.Cols,
 	}, k.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs), 1)
 }

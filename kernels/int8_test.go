@@ -18,7 +18,7 @@ func (h *harness) quantised(rows, cols int) Quantised {
 	h.Helper()
 	m := Matrix{Rows: rows, Cols: Int8Columns(cols), Stride: Int8Columns(cols) + Int8Multiple, DType: I8}
 	m.Data = h.stored(slices.Repeat([]byte{fence}, rows*m.Stride))
-	return Quantised{m, h.memory(4 * rows)}
+	return Quantised{Values: m, Scales: h.memory(4 * rows)}
 }
 
 // scalesOf reads the scales of m.
@@ -233,7 +233,9 @@ func TestInt8LargestSums(t *testing.T) {
 	h := newHarness(t)
 	const depth = MaxInt8Depth - Int8Multiple
 	fill := func(v byte) Quantised {
-		m := Quantised{Matrix{Rows: 8, Cols: depth, Stride: depth, DType: I8}, h.floats(slices.Repeat([]float32{1}, 8))}
+		m := Quantised{
+			Values: Matrix{Rows: 8, Cols: depth, Stride: depth, DType: I8}, Scales: h.floats(slices.Repeat([]float32{1}, 8)),
+		}
 		m.Values.Data = h.stored(slices.Repeat([]byte{v}, 8*depth))
 		return m
 	}
@@ -331,5 +333,79 @@ func testInt8SwiGLU(h *harness) {
 				h.Errorf("%s %+v: not the bits of the first", name, s)
 			}
 		}
+	}
+}
+
+// TestInt8Beside multiplies factors with further columns in bfloat16, with every epilogue that takes them. All variants
+// give the same bits.
+func TestInt8Beside(t *testing.T) { onEachDevice(t, testInt8Beside) }
+
+func testInt8Beside(h *harness) {
+	for _, s := range []struct{ m, n, k, r int }{{33, 136, 48, 8}, {70, 128, 100, 72}, {5, 264, 16, 200}} {
+		x, a, scalesA := h.randomInt8(s.m, s.k)
+		w, b, scalesB := h.randomInt8(s.n, s.k)
+		v, c, scalesC := h.randomInt8(s.n, s.k)
+		// Both summands are of the same size, so that an error in one of them shows.
+		thin := func(rows int) (table, Matrix) {
+			values := h.random(rows, s.r)
+			for _, row := range values {
+				for j := range row {
+					row[j] = widen(round(row[j] * math.Pow(float64(s.k)/float64(s.r), 0.25) * 0.4))
+				}
+			}
+			return values, h.upload(values, whole)
+		}
+		var aThin, bThin, cThin table
+		aThin, x.Beside = thin(s.m)
+		bThin, w.Beside = thin(s.n)
+		cThin, v.Beside = thin(s.n)
+		sum := func(ints, floats table) table {
+			return each(s.m, s.n, func(i, j int) float64 { return ints[i][j] + floats[i][j] })
+		}
+		y := sum(int8Product(a, b, scalesA, scalesB), product(aThin, bThin))
+		u := sum(int8Product(a, c, scalesA, scalesC), product(aThin, cThin))
+		gain, angles, old, gate := h.random(1, 128)[0], h.random(s.m, 64), h.random(s.m, s.n), h.random(1, s.n)
+		qk := QKNormRoPE{Cols: 128, Weight: h.row(gain, BF16), Eps: 1e-6, RoPE: RoPE{
+			Cos: h.upload(each(s.m, 64, func(i, j int) float64 { return math.Cos(angles[i][j]) }), layout{dtype: F32}),
+			Sin: h.upload(each(s.m, 64, func(i, j int) float64 { return math.Sin(angles[i][j]) }), layout{dtype: F32}),
+		}}
+		rotated := rotatedHeads(y, 128, gain, angles, false, 1e-6)
+		for _, row := range []struct {
+			operation string
+			want      func(i, j int) float64
+			run       func(dst Matrix, v Variant) error
+		}{
+			{int8GEMM, func(i, j int) float64 { return old[i][j] + gate[0][j]*y[i][j] }, func(dst Matrix, v Variant) error {
+				h.must(h.Copy(dst, h.upload(old, whole)))
+				return h.Int8GEMM(dst, x, w, Epilogue{Add: true, Gate: h.row(gate[0], F32)}, v)
+			}},
+			{int8GEMMQKNormRoPE, func(i, j int) float64 {
+				if j < 128 {
+					return rotated(i, j)
+				}
+				return y[i][j]
+			}, func(dst Matrix, v Variant) error { return h.Int8GEMM(dst, x, w, Epilogue{QKNormRoPE: qk}, v) }},
+			{int8SwiGLU, func(i, j int) float64 { return siluOf(y[i][j]) * u[i][j] }, func(dst Matrix, variant Variant) error {
+				return h.Int8SwiGLU(dst, x, w, v, variant)
+			}},
+		} {
+			var first []byte
+			for v, name := range Find(row.operation).Variants(Shape{}) {
+				if !h.tries(Shape{Operation: row.operation}, v, strict) {
+					continue
+				}
+				dst := h.fenced(s.m, s.n, whole)
+				h.must(row.run(dst, Variant(v)))
+				h.check(fmt.Sprintf("%s %+v", name, s), dst, each(s.m, s.n, row.want), true)
+				if have := h.bytes(dst); first == nil {
+					first = have
+				} else if !bytes.Equal(first, have) {
+					h.Errorf("%s %+v: not the bits of the first", name, s)
+				}
+			}
+		}
+		dst := h.fenced(s.m, s.n, ragged)
+		h.must(h.Int8GEMM(dst, x, w, Epilogue{}, Auto))
+		h.check(fmt.Sprintf("anywhere %+v", s), dst, y, true)
 	}
 }

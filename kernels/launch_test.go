@@ -34,7 +34,12 @@ func TestRefusals(t *testing.T) {
 	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
 	moved := func(m Matrix, by cu.DevicePtr) Matrix { m.Data += by; return m }
 	spaced := func(m Matrix, stride int) Matrix { m.Stride = stride; return m }
-	ints := func(rows, cols int) Quantised { return Quantised{imagine(rows, cols, I8), 16} }
+	ints := func(rows, cols int) Quantised { return Quantised{Values: imagine(rows, cols, I8), Scales: 16} }
+	beside := func(rows, cols, r int) Quantised {
+		q := ints(rows, cols)
+		q.Beside = m(rows, r)
+		return q
+	}
 	packed := func(f Format, rows, cols int) Packed { return Packed{Format: f, Data: 1 << 20, Rows: rows, Cols: cols} }
 	rope := RoPE{Cos: imagine(4, 8, F32), Sin: imagine(4, 8, F32)}
 	for _, c := range []struct {
@@ -73,7 +78,7 @@ func TestRefusals(t *testing.T) {
 			"quantise: BF16 [4 17] into I8 [4 16], want as many rows",
 		},
 		{"quantise groups of 8", q.Quantise(ints(4, 32), m(4, 32), 8), "quantise: groups of 8 columns of BF16 [4 32]"},
-		{"quantise into BF16", q.Quantise(Quantised{m(4, 16), 16}, m(4, 16), 0), "want I8 whose rows begin"},
+		{"quantise into BF16", q.Quantise(Quantised{Values: m(4, 16), Scales: 16}, m(4, 16), 0), "want I8 whose rows begin"},
 		{
 			"product of other depths", q.Int8GEMM(m(4, 8), ints(4, 16), ints(8, 32), Epilogue{}, Auto),
 			"int8_gemm: I8 [4 16] by I8 [8 32] into BF16 [4 8], want [m k], [n k] and [m n]",
@@ -87,11 +92,19 @@ func TestRefusals(t *testing.T) {
 		},
 		{
 			"product in integers with columns beside it",
-			q.Int8GEMM(m(4, 8), ints(4, 16), ints(8, 16), Epilogue{Beside: m(8, 8)}, Auto), "beside the weight, want none",
+			q.Int8GEMM(m(4, 8), ints(4, 16), ints(8, 16), Epilogue{Beside: m(8, 8)}, Auto), "beside the weight, want them in Quantised",
+		},
+		{
+			"columns beside one factor only", q.Int8GEMM(m(4, 8), ints(4, 16), beside(8, 16, 8), Epilogue{}, Auto),
+			"beside the factors, want as many columns",
+		},
+		{
+			"nine columns beside", q.Int8GEMM(m(4, 8), beside(4, 16, 9), beside(8, 16, 9), Epilogue{}, Auto),
+			"int8_gemm: BF16 [4 9] beside I8 [4 16], want BF16 of as many rows",
 		},
 		{
 			"swiglu of two strides",
-			q.Int8SwiGLU(m(4, 8), ints(4, 16), ints(8, 16), Quantised{spaced(imagine(8, 16, I8), 32), 16}, Auto),
+			q.Int8SwiGLU(m(4, 8), ints(4, 16), ints(8, 16), Quantised{Values: spaced(imagine(8, 16, I8), 32), Scales: 16}, Auto),
 			"int8_swiglu: rows of 16 and of 32 bytes",
 		},
 		{"patchify", q.Patchify(m(1, 12), m(6, 3), 3, 2), "sides that n divides"},
@@ -203,10 +216,10 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 		},
 		"swiglu": func() error { return q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), m(8, 16), Auto) },
 		"quantise": func() error {
-			return q.Quantise(Quantised{imagine(4, 16, I8), 16}, m(4, 16), 16)
+			return q.Quantise(Quantised{Values: imagine(4, 16, I8), Scales: 16}, m(4, 16), 16)
 		},
 		"int8": func() error {
-			a, b := Quantised{imagine(4, 16, I8), 16}, Quantised{imagine(8, 16, I8), 16}
+			a, b := Quantised{Values: imagine(4, 16, I8), Scales: 16}, Quantised{Values: imagine(8, 16, I8), Scales: 16}
 			return errors.Join(
 				q.Int8GEMM(m(4, 8), a, b, Epilogue{Bias: m(1, 8)}, Auto), q.Int8SwiGLU(m(4, 8), a, b, b, Auto),
 			)

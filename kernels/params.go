@@ -744,19 +744,24 @@ func (q *Queue) launchQuantise(k *kernel, p quantiseParams, gridX, gridY int) er
 // int8GEMMParams are the parameters of int8_gemm_128x256, int8_gemm_128x128, int8_gemm_64x64,
 // int8_gemm_loose.
 type int8GEMMParams struct {
-	a       cu.DevicePtr
-	aStride int
-	aScales cu.DevicePtr
-	b       cu.DevicePtr
-	bStride int
-	bScales cu.DevicePtr
-	dst     Matrix
-	bias    Matrix
-	gate    Matrix
-	rows    int
-	cols    int
-	add     int
-	depth   int
+	a           cu.DevicePtr
+	aStride     int
+	aScales     cu.DevicePtr
+	b           cu.DevicePtr
+	bStride     int
+	bScales     cu.DevicePtr
+	aThin       cu.DevicePtr
+	aThinStride int
+	bThin       cu.DevicePtr
+	bThinStride int
+	thin        int
+	dst         Matrix
+	bias        Matrix
+	gate        Matrix
+	rows        int
+	cols        int
+	add         int
+	depth       int
 }
 
 func (q *Queue) launchInt8GEMM(k *kernel, p int8GEMMParams, gridX, gridY int) error {
@@ -767,6 +772,11 @@ func (q *Queue) launchInt8GEMM(k *kernel, p int8GEMMParams, gridX, gridY int) er
 	a.Ptr(p.b)
 	a.Int32(int32(p.bStride))
 	a.Ptr(p.bScales)
+	a.Ptr(p.aThin)
+	a.Int32(int32(p.aThinStride))
+	a.Ptr(p.bThin)
+	a.Int32(int32(p.bThinStride))
+	a.Int32(int32(p.thin))
 	packMatrix(a, p.dst)
 	packMatrix(a, p.bias)
 	packMatrix(a, p.gate)
@@ -809,24 +819,29 @@ func (q *Queue) launchInt8SiLU(k *kernel, p int8SiLUParams, gridX, gridY int) er
 // int8GEMMQKNormRoPEParams are the parameters of int8_gemm_qk_norm_rope_128x256,
 // int8_gemm_qk_norm_rope_128x128, int8_gemm_qk_norm_rope_64x128.
 type int8GEMMQKNormRoPEParams struct {
-	a         cu.DevicePtr
-	aStride   int
-	aScales   cu.DevicePtr
-	b         cu.DevicePtr
-	bStride   int
-	bScales   cu.DevicePtr
-	dst       Matrix
-	rows      int
-	cols      int
-	depth     int
-	w         Matrix
-	cos       cu.DevicePtr
-	sin       cu.DevicePtr
-	cosStride int
-	sinStride int
-	halves    int
-	headCols  int
-	eps       float32
+	a           cu.DevicePtr
+	aStride     int
+	aScales     cu.DevicePtr
+	b           cu.DevicePtr
+	bStride     int
+	bScales     cu.DevicePtr
+	aThin       cu.DevicePtr
+	aThinStride int
+	bThin       cu.DevicePtr
+	bThinStride int
+	thin        int
+	dst         Matrix
+	rows        int
+	cols        int
+	depth       int
+	w           Matrix
+	cos         cu.DevicePtr
+	sin         cu.DevicePtr
+	cosStride   int
+	sinStride   int
+	halves      int
+	headCols    int
+	eps         float32
 }
 
 func (q *Queue) launchInt8GEMMQKNormRoPE(k *kernel, p int8GEMMQKNormRoPEParams, gridX, gridY int) error {
@@ -837,6 +852,11 @@ func (q *Queue) launchInt8GEMMQKNormRoPE(k *kernel, p int8GEMMQKNormRoPEParams, 
 	a.Ptr(p.b)
 	a.Int32(int32(p.bStride))
 	a.Ptr(p.bScales)
+	a.Ptr(p.aThin)
+	a.Int32(int32(p.aThinStride))
+	a.Ptr(p.bThin)
+	a.Int32(int32(p.bThinStride))
+	a.Int32(int32(p.thin))
 	packMatrix(a, p.dst)
 	a.Int32(int32(p.rows))
 	a.Int32(int32(p.cols))
@@ -855,18 +875,24 @@ func (q *Queue) launchInt8GEMMQKNormRoPE(k *kernel, p int8GEMMQKNormRoPEParams, 
 // int8SwiGLUParams are the parameters of int8_swiglu_128x256, int8_swiglu_128x128,
 // int8_swiglu_64x128, int8_swiglu_loose.
 type int8SwiGLUParams struct {
-	a          cu.DevicePtr
-	aStride    int
-	aScales    cu.DevicePtr
-	gate       cu.DevicePtr
-	up         cu.DevicePtr
-	bStride    int
-	gateScales cu.DevicePtr
-	upScales   cu.DevicePtr
-	dst        Matrix
-	rows       int
-	cols       int
-	depth      int
+	a           cu.DevicePtr
+	aStride     int
+	aScales     cu.DevicePtr
+	gate        cu.DevicePtr
+	up          cu.DevicePtr
+	bStride     int
+	gateScales  cu.DevicePtr
+	upScales    cu.DevicePtr
+	aThin       cu.DevicePtr
+	aThinStride int
+	gateThin    cu.DevicePtr
+	upThin      cu.DevicePtr
+	bThinStride int
+	thin        int
+	dst         Matrix
+	rows        int
+	cols        int
+	depth       int
 }
 
 func (q *Queue) launchInt8SwiGLU(k *kernel, p int8SwiGLUParams, gridX, gridY int) error {
@@ -879,6 +905,12 @@ func (q *Queue) launchInt8SwiGLU(k *kernel, p int8SwiGLUParams, gridX, gridY int
 	a.Int32(int32(p.bStride))
 	a.Ptr(p.gateScales)
 	a.Ptr(p.upScales)
+	a.Ptr(p.aThin)
+	a.Int32(int32(p.aThinStride))
+	a.Ptr(p.gateThin)
+	a.Ptr(p.upThin)
+	a.Int32(int32(p.bThinStride))
+	a.Int32(int32(p.thin))
 	packMatrix(a, p.dst)
 	a.Int32(int32(p.rows))
 	a.Int32(int32(p.cols))

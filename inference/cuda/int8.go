@@ -131,8 +131,8 @@ func integersIn(w backend.Weight) *weight {
 	return nil
 }
 
-// quantised returns the rows of w on the device. w.integers must not be nil.
-func (w *weight) quantised() kernels.Quantised {
+// quantised returns the rows of w on the device, with a matrix beside them. w.integers must not be nil.
+func (w *weight) quantised(beside backend.Matrix) kernels.Quantised {
 	m := w.integers
 	at := w.part.at + cu.DevicePtr(w.offset)
 	return kernels.Quantised{
@@ -140,29 +140,45 @@ func (w *weight) quantised() kernels.Quantised {
 			Data: at + cu.DevicePtr(w.from*m.stride), Rows: w.to - w.from, Cols: m.stride, Stride: m.stride, DType: kernels.I8,
 		},
 		Scales: at + cu.DevicePtr(m.scalesAt()+4*int64(w.from)),
+		Beside: view(beside),
 	}
 }
 
-// linearInt8 is Linear in integers.
-func (b *Backend) linearInt8(dst, x backend.Matrix, w *weight, e kernels.Epilogue, ep backend.Epilogue) {
+// linearInt8 is Linear in integers, with a matrix beside w unless it is the zero Matrix.
+func (b *Backend) linearInt8(
+	dst, x backend.Matrix, w *weight, beside backend.Matrix, e kernels.Epilogue, ep backend.Epilogue,
+) {
 	operation := e.Int8Operation()
-	b.rehearse(dst, kernels.Shape{Operation: operation, Depth: w.integers.stride})
-	b.quantised(x, w.integers.rotation, func(x kernels.Quantised) {
+	b.rehearse(dst, kernels.Shape{Operation: operation, Depth: w.integers.stride + beside.Cols})
+	b.factor(x, w, beside, func(x kernels.Quantised) {
 		b.issue("linear", kernels.Find(operation), func(q *kernels.Queue) error {
 			e := e
 			e.Bias, e.QKNormRoPE.Weight = row(ep.Bias), row(ep.QKNormRoPE.Weight)
-			return q.Int8GEMM(view(dst), x, w.quantised(), e, kernels.Auto)
+			return q.Int8GEMM(view(dst), x, w.quantised(beside), e, kernels.Auto)
 		}, w, ep.Bias, ep.QKNormRoPE.Weight)
 	})
 }
 
-// swiGLUInt8 is SwiGLU in integers, for two weights of one rotation.
-func (b *Backend) swiGLUInt8(dst, x backend.Matrix, gate, up *weight) {
-	b.rehearse(dst, kernels.Shape{Operation: kernels.OpInt8SwiGLU.Name, Depth: gate.integers.stride})
-	b.quantised(x, gate.integers.rotation, func(x kernels.Quantised) {
+// swiGLUInt8 is SwiGLU in integers, for two weights of one rotation, with matrices beside both or none.
+func (b *Backend) swiGLUInt8(dst, x backend.Matrix, gate, up *weight, gateBeside, upBeside backend.Matrix) {
+	b.rehearse(dst, kernels.Shape{Operation: kernels.OpInt8SwiGLU.Name, Depth: gate.integers.stride + gateBeside.Cols})
+	b.factor(x, gate, gateBeside, func(x kernels.Quantised) {
 		b.issue("swiglu", kernels.OpInt8SwiGLU, func(q *kernels.Queue) error {
-			return q.Int8SwiGLU(view(dst), x, gate.quantised(), up.quantised(), kernels.Auto)
+			return q.Int8SwiGLU(view(dst), x, gate.quantised(gateBeside), up.quantised(upBeside), kernels.Auto)
 		}, gate, up)
+	})
+}
+
+// factor calls f with x as the left factor of a product with w: its columns for w quantised, and those for a matrix
+// beside w, if there is one, as they are.
+func (b *Backend) factor(x backend.Matrix, w *weight, beside backend.Matrix, f func(x kernels.Quantised)) {
+	own, thin := x, backend.Matrix{}
+	if beside.Buffer != nil {
+		own, thin = x.ColRange(0, w.integers.cols), x.ColRange(w.integers.cols, x.Cols)
+	}
+	b.quantised(own, w.integers.rotation, func(x kernels.Quantised) {
+		x.Beside = view(thin)
+		f(x)
 	})
 }
 

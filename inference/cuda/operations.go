@@ -21,11 +21,11 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 			RoPE: kernels.RoPE{Cos: view(h.RoPE.Cos), Sin: view(h.RoPE.Sin), Halves: h.RoPE.Halves},
 		}
 	}
+	w, beside := apart(w)
 	if ints := integersIn(w); ints != nil {
-		b.linearInt8(dst, x, ints, e, ep)
+		b.linearInt8(dst, x, ints, beside, e, ep)
 		return
 	}
-	w, beside := apart(w)
 	e.Beside = view(beside)
 	operation := e.Operation()
 	b.rehearse(dst, kernels.Shape{Operation: operation, Depth: x.Cols})
@@ -39,8 +39,8 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 	})
 }
 
-// JoinsBeside says that the kernels of products go on with a second matrix, unless some of them multiply integers.
-func (b *Backend) JoinsBeside() bool { return b.options.Int8 == nil }
+// JoinsBeside is true: the kernels of products go on with a second matrix.
+func (b *Backend) JoinsBeside() bool { return true }
 
 // apart returns a weight and the matrix beside it, the zero Matrix if there is none.
 func apart(w backend.Weight) (backend.Weight, backend.Matrix) {
@@ -61,10 +61,7 @@ func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 		return
 	}
 	if gateInts != nil {
-		mustHave(
-			gateBeside.Buffer == nil && upBeside.Buffer == nil, "SwiGLU in integers with columns beside %s", gateInts.Name,
-		)
-		b.swiGLUInt8(dst, x, gateInts, upInts)
+		b.swiGLUInt8(dst, x, gateInts, upInts, gateBeside, upBeside)
 		return
 	}
 	b.rehearse(dst, kernels.Shape{Operation: kernels.OpSwiGLU.Name, Depth: x.Cols})

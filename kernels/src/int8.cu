@@ -18,6 +18,9 @@
 // it rotates all columns again but those it did last. So it reads rows of more than 4096 columns twice, the second time
 // from the L1 cache.
 //
+// Operands of products may have further columns in bfloat16, such as the thin matrices of an adapter. Their product is
+// added to the scaled sums, in the order of gemm.cu, before anything is done with them.
+//
 // Products have the tiles of gemm.cu, whose slices hold as many bytes, and so twice as many columns. C is bfloat16 with
 // rows that start at multiples of 16 bytes and N a multiple of 8. The _loose kernels store C one value at a time, at any
 // address and also as float32.
@@ -84,6 +87,15 @@ struct Factor {
   const float *scales;
 };
 
+// Thin is further columns of the operands, in bfloat16: an adapter's, whose product is added before anything is done with
+// the sums. There are none if depth is 0. `other` is that of up in a SwiGLU.
+struct Thin {
+  const bf16 *a;
+  int a_stride;
+  const bf16 *b, *other;
+  int b_stride, depth;
+};
+
 // scaled turns a warp's sums into values of the product, of which the first is in row `row`. scale(j) has the scales of the
 // two columns that a lane holds of tile column j.
 template <class T, class S>
@@ -111,7 +123,8 @@ template <bool PAIRS> DEV f32x2 scales_at(const float *scales, int col, int cols
 }
 
 // product_body calls change(y, row, col) before it stores a warp's values, of which the first is element (row, col).
-template <class T, bool WHOLE, class Change> DEV void product_body(Factor a, Factor b, const Output &out, int depth, Change change) {
+template <class T, bool WHOLE, class Change>
+DEV void product_body(Factor a, Factor b, const Thin &thin, const Output &out, int depth, Change change) {
   DYNAMIC_SHARED(shared);
   int tile_m, tile_n;
   tile_at(BLOCK_X, tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
@@ -125,6 +138,12 @@ template <class T, bool WHOLE, class Change> DEV void product_body(Factor a, Fac
   float y[T::MI][T::NJ][4];
   scaled<T>(y, sums, a.scales, row, out.rows,
             [&](int j) INLINE { return scales_at<WHOLE>(b.scales, col + j * 8 + (LANE & 3) * 2, out.cols); });
+  if (thin.depth > 0) {
+    barrier(); // no warp still reads the last slice
+    rows_a.begin(thin.a, thin.a_stride, tile_m * T::BM, out.rows, thin.depth);
+    rows_b.begin(thin.b, thin.b_stride, tile_n * T::BN, out.cols, thin.depth);
+    add_products<T>(y, shared_address(shared), rows_a, rows_b, (thin.depth + T::BK - 1) / T::BK);
+  }
   change(y, row, col);
   UNROLL
   for (int j = 0; j < T::NJ; j += 4)
@@ -132,7 +151,7 @@ template <class T, bool WHOLE, class Change> DEV void product_body(Factor a, Fac
 }
 
 // gate and up have the same stride.
-template <class T, bool WHOLE> DEV void swiglu_body(Factor a, Factor gate, Factor up, const Output &out, int depth) {
+template <class T, bool WHOLE> DEV void swiglu_body(Factor a, Factor gate, Factor up, const Thin &thin, const Output &out, int depth) {
   static_assert(T::WN == 64);
   DYNAMIC_SHARED(shared);
   int tile_m, tile_n;
@@ -148,42 +167,52 @@ template <class T, bool WHOLE> DEV void swiglu_body(Factor a, Factor gate, Facto
   scaled<T>(y, sums, a.scales, row, out.rows, [&](int j) INLINE {
     return scales_at<WHOLE>(j < 4 ? gate.scales : up.scales, col + j % 4 * 8 + (LANE & 3) * 2, out.cols);
   });
+  if (thin.depth > 0) {
+    barrier();
+    rows_a.begin(thin.a, thin.a_stride, tile_m * T::BM, out.rows, thin.depth);
+    rows_b.begin(thin.b, thin.other, thin.b_stride, tile_n * T::BN / 2, out.cols, thin.depth);
+    add_products<T>(y, shared_address(shared), rows_a, rows_b, (thin.depth + T::BK - 1) / T::BK);
+  }
   store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col, [&](int i, int j, int k) { return silu(y[i][j][k]) * y[i][j + 4][k]; });
 }
 
 #define FACTOR(m) const u8 *m, int m##_stride, const float *m##_scales
 #define THE(m) Factor{m, m##_stride, m##_scales}
+#define THIN const bf16 *a_thin, int a_thin_stride, const bf16 *b_thin, int b_thin_stride, int thin
+#define THE_THIN Thin{a_thin, a_thin_stride, b_thin, b_thin, b_thin_stride, thin}
 // TILE_OF_INT8 is TILE_OF for slices that hold two columns for each one of bfloat16.
 #define TILE_OF_INT8(T, n, WHOLE) TILE(T::BM, n, T::BK * 2, T::STAGES, T::SHARED_BYTES, takes(true, WHOLE))
 
 #define INT8_GEMM(name, T, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF_INT8(T, T::BN, WHOLE) void name(    \
-      FACTOR(a), FACTOR(b), PLAIN(dst), PLAIN(bias), PLAIN(gate), int rows, int cols, int add, int depth) {          \
+      FACTOR(a), FACTOR(b), THIN, PLAIN(dst), PLAIN(bias), PLAIN(gate), int rows, int cols, int add, int depth) {    \
     const Output out = {MAT(dst), MAT(bias), MAT(gate), rows, cols, add};                                            \
-    product_body<T, WHOLE>(THE(a), THE(b), out, depth, [](auto &, int, int) INLINE {});                              \
+    product_body<T, WHOLE>(THE(a), THE(b), THE_THIN, out, depth, [](auto &, int, int) INLINE {});                    \
   }
 #define INT8_SILU(name, T, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF_INT8(T, T::BN, WHOLE) void name(    \
       FACTOR(a), FACTOR(b), PLAIN(dst), int rows, int cols, int depth) {                                             \
     const Output out = {MAT(dst), {}, {}, rows, cols, 0};                                                            \
-    product_body<T, WHOLE>(THE(a), THE(b), out, depth, [](auto &y, int, int) INLINE {                                \
+    product_body<T, WHOLE>(THE(a), THE(b), {}, out, depth, [](auto &y, int, int) INLINE {                            \
       UNROLL for (auto &tiles : y) UNROLL for (auto &tile : tiles) UNROLL for (float &v : tile) v = silu(v);         \
     });                                                                                                              \
   }
 // A warp computes whole heads.
 #define INT8_QK_NORM_ROPE(name, T, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF_INT8(T, T::BN, true) void name(    \
-      FACTOR(a), FACTOR(b), PLAIN(dst), int rows, int cols, int depth, PLAIN(w), const float *cos, const float *sin, \
-      int cos_stride, int sin_stride, int halves, int head_cols, float eps) {                                        \
+      FACTOR(a), FACTOR(b), THIN, PLAIN(dst), int rows, int cols, int depth, PLAIN(w), const float *cos,             \
+      const float *sin, int cos_stride, int sin_stride, int halves, int head_cols, float eps) {                      \
     static_assert(T::WN == HEAD);                                                                                    \
     const QKNormRoPE qk = {MAT(w), cos, sin, cos_stride, sin_stride, halves, head_cols, eps};                        \
     const Output out = {MAT(dst), {}, {}, rows, cols, 0};                                                            \
-    product_body<T, true>(THE(a), THE(b), out, depth, [&](auto &y, int row, int col) INLINE {                        \
+    product_body<T, true>(THE(a), THE(b), THE_THIN, out, depth, [&](auto &y, int row, int col) INLINE {              \
       UNROLL                                                                                                         \
       for (int i = 0; i < T::MI; i++) qk_norm_rope(y[i], qk, row + i * 16, rows, col);                               \
     });                                                                                                              \
   }
 #define INT8_SWIGLU(name, T, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF_INT8(T, T::BN / 2, WHOLE)         \
   void name(FACTOR(a), const u8 *gate, const u8 *up, int b_stride, const float *gate_scales, const float *up_scales, \
-            PLAIN(dst), int rows, int cols, int depth) {                                                             \
+            const bf16 *a_thin, int a_thin_stride, const bf16 *gate_thin, const bf16 *up_thin, int b_thin_stride,    \
+            int thin, PLAIN(dst), int rows, int cols, int depth) {                                                   \
     swiglu_body<T, WHOLE>(THE(a), {gate, b_stride, gate_scales}, {up, b_stride, up_scales},                          \
+                          {a_thin, a_thin_stride, gate_thin, up_thin, b_thin_stride, thin},                          \
                           {MAT(dst), {}, {}, rows, cols, 0}, depth);                                                 \
   }
 

@@ -125,11 +125,10 @@ template <class T, class N, class A, class B> DEV void multiply_slice(N (&acc)[T
   }
 }
 
-// multiply adds the products of `steps` slices to acc. It asks a and b for one slice after the other.
-template <class T, class N, class A, class B> DEV void multiply(N (&acc)[T::MI][T::NJ][4], u32 shared, A &a, B &b, int steps) {
+// add_products adds the products of `steps` slices to acc. It asks a and b for one slice after the other.
+template <class T, class N, class A, class B> DEV void add_products(N (&acc)[T::MI][T::NJ][4], u32 shared, A &a, B &b, int steps) {
   constexpr u32 B_AT = T::BM * T::BK * 2, ROWS16 = 16 * T::BK * 2;
   const u32 a_at = rows_of_a<T::BK>(WARP / T::WARPS_N * T::WM), b_at = B_AT + rows_of_b<T::BK>(WARP % T::WARPS_N * T::WN);
-  clear<T>(acc);
   UNROLL
   for (int s = 0; s < T::STAGES - 1; s++) {
     if (s < steps) {
@@ -154,6 +153,12 @@ template <class T, class N, class A, class B> DEV void multiply(N (&acc)[T::MI][
     read = read + T::STAGE_BYTES == end ? shared : read + T::STAGE_BYTES;
     write = write + T::STAGE_BYTES == end ? shared : write + T::STAGE_BYTES;
   }
+}
+
+// multiply stores the products of `steps` slices in acc.
+template <class T, class N, class A, class B> DEV void multiply(N (&acc)[T::MI][T::NJ][4], u32 shared, A &a, B &b, int steps) {
+  clear<T>(acc);
+  add_products<T>(acc, shared, a, b, steps);
 }
 
 // transpose4 exchanges word j of lane q with word q of lane j, among each four lanes. Four lanes hold a row of an mma

@@ -16,7 +16,7 @@ func RunInt8(t *testing.T, open func(t *testing.T) backend.Backend) {
 	for _, row := range []struct {
 		name string
 		test func(h *harness)
-	}{{"Exact", testInt8Exact}, {"Linear", testInt8Linear}, {"QKNormRoPE", testInt8Heads}, {"SwiGLU", testInt8SwiGLU}} {
+	}{{"Exact", testInt8Exact}, {"Linear", testInt8Linear}, {"QKNormRoPE", testInt8Heads}, {"SwiGLU", testInt8SwiGLU}, {"Beside", testInt8Beside}} {
 		t.Run(row.name, func(t *testing.T) {
 			b := open(t)
 			defer b.Close()
@@ -257,5 +257,55 @@ func testInt8SwiGLU(h *harness) {
 		h.b.SwiGLU(dst.Matrix, h.upload(x).Matrix, up, w)
 		h.checkWithin(fmt.Sprintf("%+v, mixed the other way round", s), dst,
 			each(s.m, s.n, func(i, j int) float64 { return silu(u[i][j]) * g[i][j] }), 2*h.tolerance())
+	}
+}
+
+// testInt8Beside multiplies by weights with further columns, which are not quantised, if the backend takes such. In
+// Unchanged the columns behind those of the matrix may change.
+func testInt8Beside(h *harness) {
+	if !backend.JoinsBeside(h.b) {
+		h.Skip("the backend takes no weights with columns beside them")
+	}
+	const rows, n, k, r = 33, 48, 320, 24
+	for _, t := range h.int8Weights(2*n, k, 64) {
+		w, q := h.load(t)
+		x, thin, right := h.table(rows, k), h.table(rows, r), h.table(2*n, r)
+		ints := int8Product(x, q)
+		// Both summands are of about the same size, so that an error in one of them shows.
+		mean, variance := moments(flatten64(ints))
+		size := math.Sqrt((variance + mean*mean) / r)
+		for _, row := range right {
+			for j := range row {
+				row[j] = h.round(float32(row[j] * size))
+			}
+		}
+		floats := product(thin, flatten64(right), 2*n)
+		y := each(rows, 2*n, func(i, j int) float64 { return ints[i][j] + floats[i][j] })
+		kept, source := h.b.Keep(2*n, r, h.b.Activation()), h.whole(rows, k+r)
+		h.b.Upload(kept, flatten(right))
+		h.b.Upload(source.Matrix, flatten(each(rows, k+r, func(i, j int) float64 {
+			if j < k {
+				return x[i][j]
+			}
+			return thin[i][j-k]
+		})))
+		joined, name := backend.Beside(w, kept), t.DType.String()
+		old, gate := h.table(rows, 2*n), h.table(1, 2*n)[0]
+		dst := h.upload(old)
+		h.b.Linear(dst.Matrix, source.Matrix, joined, backend.Epilogue{Add: true, Gate: h.vector(gate)})
+		h.check(name+", gated residual", dst, each(rows, 2*n, func(i, j int) float64 {
+			return old[i][j] + gate[j]*y[i][j]
+		}))
+
+		dst, plain := h.view(rows, n), h.view(rows, 2*n)
+		own := source.Matrix.ColRange(0, k)
+		h.b.Unchanged(own, func() {
+			h.b.Linear(plain.Matrix, own, w, backend.Epilogue{})
+			h.b.SwiGLU(dst.Matrix, source.Matrix, joined.Slice(0, n), joined.Slice(n, 2*n))
+		})
+		h.check(name+", without the columns", plain, ints)
+		h.checkWithin(name+", SwiGLU", dst, each(rows, n, func(i, j int) float64 {
+			return silu(y[i][j]) * y[i][j+n]
+		}), 2*h.tolerance())
 	}
 }
