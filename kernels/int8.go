@@ -3,11 +3,12 @@ package kernels
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
-// The names of the operations of src/int8.cu.
+// The names of the operations of src/int8.cu and src/int8.sm_90a.cu.
 const (
 	quantise           = "quantise"
 	int8GEMM           = "int8_gemm"
@@ -44,7 +45,8 @@ var OpInt8GEMM = define(Operation{
 		f := int8Factors(s, m)
 		return q.Int8GEMM(m[0], f[0], f[1], Epilogue{}, v)
 	},
-	FLOP: productFLOP,
+	FLOP:    productFLOP,
+	tilesOf: int8Tiles(int8GEMM),
 	Trials: []Shape{
 		{Operation: int8GEMM, Rows: 200, Cols: 264, Depth: 144}, {Operation: int8GEMM, Rows: 70, Cols: 136, Depth: 72, Beside: 24},
 	},
@@ -78,8 +80,9 @@ var OpInt8GEMMQKNormRoPE = define(Operation{
 		f, p := int8Factors(s, m), QKNormRoPE{Cols: s.Cols, Weight: m[5], Eps: 1e-6, RoPE: RoPE{Cos: m[6], Sin: m[6]}}
 		return q.Int8GEMM(m[0], f[0], f[1], Epilogue{QKNormRoPE: p}, v)
 	},
-	FLOP:   productFLOP,
-	Trials: []Shape{{Operation: int8GEMMQKNormRoPE, Rows: 150, Cols: 384, Depth: 80}},
+	FLOP:    productFLOP,
+	tilesOf: int8Tiles(int8GEMMQKNormRoPE),
+	Trials:  []Shape{{Operation: int8GEMMQKNormRoPE, Rows: 150, Cols: 384, Depth: 80}},
 })
 
 // OpInt8SwiGLU is silu(a·gateᵀ) ⊙ (a·upᵀ) in integers. The operands are the result, then a, gate and up with their
@@ -93,7 +96,8 @@ var OpInt8SwiGLU = define(Operation{
 		f := int8Factors(s, m)
 		return q.Int8SwiGLU(m[0], f[0], f[1], f[2], v)
 	},
-	FLOP: func(s Shape) float64 { return 2 * productFLOP(s) },
+	FLOP:    func(s Shape) float64 { return 2 * productFLOP(s) },
+	tilesOf: int8Tiles(int8SwiGLU),
 	Trials: []Shape{
 		{Operation: int8SwiGLU, Rows: 70, Cols: 136, Depth: 144},
 		{Operation: int8SwiGLU, Rows: 70, Cols: 72, Depth: 72, Beside: 24},
@@ -112,8 +116,20 @@ func fitsInt8(s Shape) bool {
 	return own > 0 && own%Int8Multiple == 0 && own <= MaxInt8Depth && s.Cols%8 == 0 && s.Beside%8 == 0
 }
 
-// int8Operands lists the operands of a product with n weights: the result, the factors with their scales, and behind all
-// of them the factors' columns in bfloat16, if there are any.
+// int8Tiles returns a function for Operation.tilesOf: only kernels for sm_80 take columns in bfloat16 as well.
+func int8Tiles(group string) func(s Shape) []*kernel {
+	all := tilesIn(group)
+	both := slices.DeleteFunc(slices.Clone(all), func(k *kernel) bool { return k.target != SM80 })
+	return func(s Shape) []*kernel {
+		if s.Beside > 0 {
+			return both
+		}
+		return all
+	}
+}
+
+// int8Operands lists the operands of a product with n weights: the result, the factors with their scales, and behind
+// all of them the factors' columns in bfloat16, if there are any.
 func int8Operands(s Shape, n int) []Operand {
 	all := []Operand{{s.Rows, s.Cols, BF16}}
 	for i := range n + 1 {
@@ -300,13 +316,15 @@ func (q *Queue) Int8GEMM(dst Matrix, a, b Quantised, e Epilogue, variant Variant
 	}
 	x, w := a.Values, b.Values
 	k, err := q.tile(variant, have, Shape{
-		Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols + a.Beside.Cols,
+		Operation: operation, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols + a.Beside.Cols, Beside: a.Beside.Cols,
 	})
 	if err != nil {
 		return err
 	}
 	grid := k.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
 	switch {
+	case k.target == SM90a:
+		return q.int8WGMMA(k, dst, a, b, e, grid)
 	case e.SiLU:
 		return q.launchInt8SiLU(k, int8SiLUParams{
 			a: x.Data, aStride: x.Stride, aScales: a.Scales, b: w.Data, bStride: w.Stride, bScales: b.Scales,
@@ -329,6 +347,32 @@ func (q *Queue) Int8GEMM(dst Matrix, a, b Quantised, e Epilogue, variant Variant
 	}, grid, 1)
 }
 
+// int8WGMMA launches a tile of src/int8.sm_90a.cu.
+func (q *Queue) int8WGMMA(k *kernel, dst Matrix, a, b Quantised, e Epilogue, grid int) error {
+	mapA, mapB, err := q.operandTensors(k, a.inPairs(), b.inPairs())
+	if err != nil {
+		return err
+	}
+	if qk := e.QKNormRoPE; qk.Cols > 0 {
+		return q.launchInt8GEMMQKNormRoPEWGMMA(k, int8GEMMQKNormRoPEWGMMAParams{
+			a: mapA, b: mapB, aScales: a.Scales, bScales: b.Scales, dst: dst, rows: dst.Rows, cols: dst.Cols,
+			depth: a.Values.Cols, w: qk.Weight, cos: qk.RoPE.Cos.Data, sin: qk.RoPE.Sin.Data, cosStride: qk.RoPE.Cos.Stride,
+			sinStride: qk.RoPE.Sin.Stride, halves: asInt(qk.RoPE.Halves), headCols: qk.Cols, eps: qk.Eps,
+		}, grid, 1)
+	}
+	return q.launchInt8GEMMWGMMA(k, int8GEMMWGMMAParams{
+		a: mapA, b: mapB, aScales: a.Scales, bScales: b.Scales, dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows,
+		cols: dst.Cols, add: asInt(e.Add), depth: a.Values.Cols,
+	}, grid, 1)
+}
+
+// inPairs returns the values as a matrix of half as many columns in BF16, as descriptors and copies take them.
+func (m Quantised) inPairs() Matrix {
+	v := m.Values
+	v.Cols, v.Stride, v.DType = v.Cols/2, v.Stride/2, BF16
+	return v
+}
+
 // Int8SwiGLU computes dst = silu(a·gateᵀ) ⊙ (a·upᵀ) in integers for a [m, k], gate and up [n, k] and dst [m, n]. gate
 // and up have the same stride.
 func (q *Queue) Int8SwiGLU(dst Matrix, a, gate, up Quantised, variant Variant) error {
@@ -342,14 +386,31 @@ func (q *Queue) Int8SwiGLU(dst Matrix, a, gate, up Quantised, variant Variant) e
 	if dst.Rows == 0 || dst.Cols == 0 {
 		return nil
 	}
-	shape := Shape{Operation: int8SwiGLU, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols + a.Beside.Cols}
+	shape := Shape{
+		Operation: int8SwiGLU, Rows: dst.Rows, Cols: dst.Cols, Depth: x.Cols + a.Beside.Cols, Beside: a.Beside.Cols,
+	}
 	k, err := q.tile(variant, int8Alignment(dst, gate.Scales, up.Scales), shape)
 	if err != nil {
 		return err
+	}
+	grid := k.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs)
+	if k.target == SM90a {
+		mapA, mapGate, err := q.operandTensors(k, a.inPairs(), gate.inPairs())
+		if err != nil {
+			return err
+		}
+		mapUp, err := q.tensor(matrixTensor(up.inPairs(), k.n))
+		if err != nil {
+			return err
+		}
+		return q.launchInt8SwiGLUWGMMA(k, int8SwiGLUWGMMAParams{
+			a: mapA, gate: mapGate, up: mapUp, aScales: a.Scales, gateScales: gate.Scales, upScales: up.Scales, dst: dst,
+			rows: dst.Rows, cols: dst.Cols, depth: x.Cols,
+		}, grid, 1)
 	}
 	return q.launchInt8SwiGLU(k, int8SwiGLUParams{
 		a: x.Data, aStride: x.Stride, aScales: a.Scales, gate: g.Data, up: u.Data, bStride: g.Stride,
 		gateScales: gate.Scales, upScales: up.Scales, aThin: a.Beside.Data, aThinStride: a.Beside.Stride,
 		gateThin: gate.Beside.Data, upThin: up.Beside.Data, bThinStride: gate.Beside.Stride, thin: a.Beside.Cols, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: x.Cols,
-	}, k.grid(dst.Rows, dst.Cols, q.set.ctx.Device().SMs), 1)
+	}, grid, 1)
 }

@@ -390,8 +390,9 @@ func testInt8Beside(h *harness) {
 			}},
 		} {
 			var first []byte
-			for v, name := range Find(row.operation).Variants(Shape{}) {
-				if !h.tries(Shape{Operation: row.operation}, v, strict) {
+			shape := Shape{Operation: row.operation, Beside: s.r}
+			for v, name := range Find(row.operation).Variants(shape) {
+				if !h.tries(shape, v, strict) {
 					continue
 				}
 				dst := h.fenced(s.m, s.n, whole)

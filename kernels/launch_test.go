@@ -247,10 +247,13 @@ func TestDescriptorsAreRemembered(t *testing.T) {
 	q := New(nameOfLast{ptxsim.Open(ptxsim.Device{Major: 9})}, nil).Only(SM90a).On(nil)
 	m := func(rows, cols int) Matrix { return imagine(rows, cols, BF16) }
 	conv := ConvParams{Height: 2, Width: 2, Kernel: 3}
+	ints := func(rows, cols int) Quantised { return Quantised{Values: imagine(rows, cols, I8), Scales: 16} }
 	for want, launch := range map[string]func() error{
-		"gemm":   func() error { return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, Auto) },
-		"swiglu": func() error { return q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), m(8, 16), Auto) },
-		"conv":   func() error { return q.Conv(m(4, 8), m(4, 8), m(8, 72), m(1, 8), conv, true, Auto) },
+		"int8_gemm":   func() error { return q.Int8GEMM(m(4, 8), ints(4, 16), ints(8, 16), Epilogue{}, Auto) },
+		"int8_swiglu": func() error { return q.Int8SwiGLU(m(4, 8), ints(4, 16), ints(8, 16), ints(8, 16), Auto) },
+		"gemm":        func() error { return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, Auto) },
+		"swiglu":      func() error { return q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), m(8, 16), Auto) },
+		"conv":        func() error { return q.Conv(m(4, 8), m(4, 8), m(8, 72), m(1, 8), conv, true, Auto) },
 		"attention": func() error {
 			return q.Attention(m(4, 128), m(4, 128), m(4, 128), m(4, 128), AttentionParams{Heads: 1, KVHeads: 1, Keys: 4}, Auto)
 		},
@@ -287,7 +290,9 @@ func TestChoice(t *testing.T) {
 		{Shape{Operation: gemm}, loose, SM90a, 4096, 128, "gemm_loose"},
 		{Shape{Operation: gemm}, unaligned, SM90a, 4096, 4096, "gemm_any"},
 		{Shape{Operation: swiglu}, strict, SM80, 4608, 9216, "swiglu_128x256"},
-		{Shape{Operation: int8GEMM}, strict, SM90a, 4608, 9216, "int8_gemm_128x256"},
+		{Shape{Operation: int8GEMM}, strict, SM80, 4608, 9216, "int8_gemm_128x256"},
+		{Shape{Operation: int8GEMM}, strict, SM90a, 4608, 9216, "int8_gemm_wgmma_128x256"},
+		{Shape{Operation: int8GEMM, Beside: 32}, strict, SM90a, 4608, 9216, "int8_gemm_128x256"},
 		{Shape{Operation: int8GEMM}, loose, SM80, 4608, 9216, "int8_gemm_loose"},
 		{Shape{Operation: conv}, strict, SM80, 1 << 20, 128, "conv_256x128"},
 		{Shape{Operation: gemm}, strict, SM90a, 4096, 4096, "gemm_wgmma_128x256"},

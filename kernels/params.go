@@ -918,6 +918,109 @@ func (q *Queue) launchInt8SwiGLU(k *kernel, p int8SwiGLUParams, gridX, gridY int
 	return q.launch(k, gridX, gridY)
 }
 
+// int8GEMMWGMMAParams are the parameters of int8_gemm_wgmma_128x256, int8_gemm_wgmma_128x128,
+// int8_gemm_wgmma_64x128.
+type int8GEMMWGMMAParams struct {
+	a       *cu.TensorMap
+	b       *cu.TensorMap
+	aScales cu.DevicePtr
+	bScales cu.DevicePtr
+	dst     Matrix
+	bias    Matrix
+	gate    Matrix
+	rows    int
+	cols    int
+	add     int
+	depth   int
+}
+
+func (q *Queue) launchInt8GEMMWGMMA(k *kernel, p int8GEMMWGMMAParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.TensorMap(p.a)
+	a.TensorMap(p.b)
+	a.Ptr(p.aScales)
+	a.Ptr(p.bScales)
+	packMatrix(a, p.dst)
+	packMatrix(a, p.bias)
+	packMatrix(a, p.gate)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.add))
+	a.Int32(int32(p.depth))
+	return q.launch(k, gridX, gridY)
+}
+
+// int8GEMMQKNormRoPEWGMMAParams are the parameters of int8_gemm_qk_norm_rope_wgmma_128x128.
+type int8GEMMQKNormRoPEWGMMAParams struct {
+	a         *cu.TensorMap
+	b         *cu.TensorMap
+	aScales   cu.DevicePtr
+	bScales   cu.DevicePtr
+	dst       Matrix
+	rows      int
+	cols      int
+	depth     int
+	w         Matrix
+	cos       cu.DevicePtr
+	sin       cu.DevicePtr
+	cosStride int
+	sinStride int
+	halves    int
+	headCols  int
+	eps       float32
+}
+
+func (q *Queue) launchInt8GEMMQKNormRoPEWGMMA(k *kernel, p int8GEMMQKNormRoPEWGMMAParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.TensorMap(p.a)
+	a.TensorMap(p.b)
+	a.Ptr(p.aScales)
+	a.Ptr(p.bScales)
+	packMatrix(a, p.dst)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.depth))
+	packMatrix(a, p.w)
+	a.Ptr(p.cos)
+	a.Ptr(p.sin)
+	a.Int32(int32(p.cosStride))
+	a.Int32(int32(p.sinStride))
+	a.Int32(int32(p.halves))
+	a.Int32(int32(p.headCols))
+	a.Float32(p.eps)
+	return q.launch(k, gridX, gridY)
+}
+
+// int8SwiGLUWGMMAParams are the parameters of int8_swiglu_wgmma_128x256, int8_swiglu_wgmma_192x192,
+// int8_swiglu_wgmma_128x128, int8_swiglu_wgmma_64x128.
+type int8SwiGLUWGMMAParams struct {
+	a          *cu.TensorMap
+	gate       *cu.TensorMap
+	up         *cu.TensorMap
+	aScales    cu.DevicePtr
+	gateScales cu.DevicePtr
+	upScales   cu.DevicePtr
+	dst        Matrix
+	rows       int
+	cols       int
+	depth      int
+}
+
+func (q *Queue) launchInt8SwiGLUWGMMA(k *kernel, p int8SwiGLUWGMMAParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.TensorMap(p.a)
+	a.TensorMap(p.gate)
+	a.TensorMap(p.up)
+	a.Ptr(p.aScales)
+	a.Ptr(p.gateScales)
+	a.Ptr(p.upScales)
+	packMatrix(a, p.dst)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.depth))
+	return q.launch(k, gridX, gridY)
+}
+
 // rmsNormParams are the parameters of rms_norm, rms_norm_any.
 type rmsNormParams struct {
 	dst  Matrix

@@ -149,7 +149,9 @@ func (b *Backend) linearInt8(
 	dst, x backend.Matrix, w *weight, beside backend.Matrix, e kernels.Epilogue, ep backend.Epilogue,
 ) {
 	operation := e.Int8Operation()
-	b.rehearse(dst, kernels.Shape{Operation: operation, Depth: w.integers.stride + beside.Cols})
+	b.rehearse(dst, kernels.Shape{
+		Operation: operation, Depth: w.integers.stride + beside.Cols, Beside: beside.Cols,
+	})
 	b.factor(x, w, beside, func(x kernels.Quantised) {
 		b.issue("linear", kernels.Find(operation), func(q *kernels.Queue) error {
 			e := e
@@ -161,7 +163,9 @@ func (b *Backend) linearInt8(
 
 // swiGLUInt8 is SwiGLU in integers, for two weights of one rotation, with matrices beside both or none.
 func (b *Backend) swiGLUInt8(dst, x backend.Matrix, gate, up *weight, gateBeside, upBeside backend.Matrix) {
-	b.rehearse(dst, kernels.Shape{Operation: kernels.OpInt8SwiGLU.Name, Depth: gate.integers.stride + gateBeside.Cols})
+	b.rehearse(dst, kernels.Shape{
+		Operation: kernels.OpInt8SwiGLU.Name, Depth: gate.integers.stride + gateBeside.Cols, Beside: gateBeside.Cols,
+	})
 	b.factor(x, gate, gateBeside, func(x kernels.Quantised) {
 		b.issue("swiglu", kernels.OpInt8SwiGLU, func(q *kernels.Queue) error {
 			return q.Int8SwiGLU(view(dst), x, gate.quantised(gateBeside), up.quantised(upBeside), kernels.Auto)

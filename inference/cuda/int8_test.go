@@ -11,7 +11,9 @@ import (
 	"testing"
 
 	"github.com/kleinbild/kleinbild/inference/backend"
+	"github.com/kleinbild/kleinbild/inference/backend/backendtest"
 	"github.com/kleinbild/kleinbild/inference/tensor"
+	"github.com/kleinbild/kleinbild/kernels"
 	"github.com/kleinbild/kleinbild/kernels/cu"
 	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
@@ -141,6 +143,23 @@ func openInt8(t *testing.T, device ptxsim.Device) (b *Backend, launches func(ker
 		count, _ := n.(int)
 		return count
 	}
+}
+
+// TestInt8OnSM90a runs the suite on a device with kernels for sm_90a, which a trial compares with sm_80's before.
+func TestInt8OnSM90a(t *testing.T) {
+	backendtest.RunInt8(t, func(t *testing.T) backend.Backend {
+		b, err := New(Options{
+			Open:       func() (cu.Context, error) { return ptxsim.Open(ptxsim.Device{Major: 9}), nil },
+			ChunkBytes: chunkBytes, Int8: &Int8{Quantise: true},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.dev.tuner.Set().Target(kernels.OpInt8GEMM); got != kernels.SM90a || err != nil {
+			t.Errorf("products for %v, %v", got, err)
+		}
+		return b
+	})
 }
 
 // TestUnchangedIsQuantisedOnce: in Unchanged, products of one matrix quantise it once for each rotation, and outside

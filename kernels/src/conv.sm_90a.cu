@@ -41,7 +41,7 @@ template <class G>
 DEV void conv_body(const TensorMap &pixels, const TensorMap &filters, const Output &out, Patches<G::BM> patches, int channels, int kernel) {
   patches.begin();
   const int slices = (channels + PANEL - 1) / PANEL;
-  run<G>(
+  run<G, float>(
       patches.tiles(), (out.cols + G::BN - 1) / G::BN, kernel * kernel * slices,
       [&](u32 slice, u32 full, int tile_m, int tile_n, int step) {
         const int tap = step / slices, channel = step % slices * PANEL;

@@ -11,7 +11,7 @@
 // gemm_body calls change(acc, row, col) before it stores the sums of 64 rows. A warp's first sum is element (row, col).
 template <class G, class Change>
 DEV void gemm_body(const TensorMap &a, const TensorMap &b, const TensorMap &beside, const Output &out, int depth, int split, Change change) {
-  run<G>(
+  run<G, float>(
       (out.rows + G::BM - 1) / G::BM, (out.cols + G::BN - 1) / G::BN, (depth + PANEL - 1) / PANEL,
       [&](u32 slice, u32 full, int tile_m, int tile_n, int step) {
         copy_box(slice, a, full, step * PANEL, tile_m * G::BM);
@@ -33,7 +33,7 @@ template <class G>
 DEV void swiglu_body(const TensorMap &a, const TensorMap &gate, const TensorMap &up, const TensorMap &gate_beside, const TensorMap &up_beside,
                      const Output &out, int depth, int split) {
   constexpr int HALF = G::BN / 2;
-  run<G>(
+  run<G, float>(
       (out.rows + G::BM - 1) / G::BM, (out.cols + HALF - 1) / HALF, (depth + PANEL - 1) / PANEL,
       [&](u32 slice, u32 full, int tile_m, int tile_n, int step) {
         copy_box(slice, a, full, step * PANEL, tile_m * G::BM);

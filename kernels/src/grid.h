@@ -40,9 +40,10 @@ template <class G> struct Pipeline {
   }
 };
 
-// run walks over the tiles of the block. The producer calls load(slice, full, tile_m, tile_n, step) for each slice, a
-// consumer calls done(acc, row, tile_n) for each 64 rows of a tile; row is the first row of the warp.
-template <class G, class Load, class Done> DEV void run(int tiles_m, int tiles_n, int steps, Load load, Done done) {
+// run walks over the tiles of the block. The producer calls load(slice, full, tile_m, tile_n, step) for each slice. A
+// consumer, whose sums are of type N, calls done(acc, row, tile_n) for each 64 rows of a tile; row is the first row of the
+// warp.
+template <class G, class N, class Load, class Done> DEV void run(int tiles_m, int tiles_n, int steps, Load load, Done done) {
   extern SHARED __attribute__((aligned(1024))) u8 panels[];
   const Pipeline<G> pipe = {shared_address(panels)};
   pipe.begin();
@@ -62,7 +63,7 @@ template <class G, class Load, class Done> DEV void run(int tiles_m, int tiles_n
   } else {
     registers_up<G::OWN>();
     const u32 own = WARP / 4 * G::MI * 64 * PANEL_ROW;
-    float acc[G::MI][G::NJ][4];
+    N acc[G::MI][G::NJ][4];
     for (int tile = BLOCK_X; tile < tiles_m * tiles_n; tile += BLOCKS_X) {
       u32 used = 0;
       for (int step = 0; step < steps; step++, ring.next()) {
@@ -90,4 +91,3 @@ template <class G, class Load, class Done> DEV void run(int tiles_m, int tiles_n
     }
   }
 }
-

@@ -75,6 +75,10 @@ template <int N> OP void hold(float (&d)[N][4]) {
   UNROLL
   for (int j = 0; j < N; j++) asm volatile("" : "+f"(d[j][0]), "+f"(d[j][1]), "+f"(d[j][2]), "+f"(d[j][3])::"memory");
 }
+template <int N> OP void hold(int (&d)[N][4]) {
+  UNROLL
+  for (int j = 0; j < N; j++) asm volatile("" : "+r"(d[j][0]), "+r"(d[j][1]), "+r"(d[j][2]), "+r"(d[j][3])::"memory");
+}
 OP void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 OP void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 // products_wait waits for all groups but the N that were committed last. hold() their sums afterwards.
@@ -106,6 +110,27 @@ OP void multiply_panels(float (&d)[24][4], u64 a, u64 b, int add) {
 OP void multiply_panels(float (&d)[32][4], u64 a, u64 b, int add) {
   asm volatile(PRODUCT("m64n256", FIRST_120 "%120, %121, %122, %123, %124, %125, %126, %127", "%128, %129, add, 1, 1, 0, 0", "%130")
                : SUMS_8(0), SUMS_8(8), SUMS_8(16), SUMS_8(24)
+               : "l"(a), "l"(b), "r"(add));
+}
+// The same for 32 columns of int8, whose sums are exact.
+#define INTS(j) "+r"(d[j][0]), "+r"(d[j][1]), "+r"(d[j][2]), "+r"(d[j][3])
+#define INTS_8(j) INTS(j), INTS(j + 1), INTS(j + 2), INTS(j + 3), INTS(j + 4), INTS(j + 5), INTS(j + 6), INTS(j + 7)
+#define INT8_PRODUCT(shape, list, operands, add) \
+  "{\n\t.reg .pred add;\n\tsetp.ne.b32 add, " add ", 0;\n\twgmma.mma_async.sync.aligned." shape "k32.s32.s8.s8 {" list "}, " operands ", add;\n\t}"
+
+OP void multiply_panels(int (&d)[16][4], u64 a, u64 b, int add) {
+  asm volatile(INT8_PRODUCT("m64n128", FIRST_60 "%60, %61, %62, %63", "%64, %65", "%66")
+               : INTS_8(0), INTS_8(8)
+               : "l"(a), "l"(b), "r"(add));
+}
+OP void multiply_panels(int (&d)[24][4], u64 a, u64 b, int add) {
+  asm volatile(INT8_PRODUCT("m64n192", FIRST_60 TEN("6") TEN("7") TEN("8") "%90, %91, %92, %93, %94, %95", "%96, %97", "%98")
+               : INTS_8(0), INTS_8(8), INTS_8(16)
+               : "l"(a), "l"(b), "r"(add));
+}
+OP void multiply_panels(int (&d)[32][4], u64 a, u64 b, int add) {
+  asm volatile(INT8_PRODUCT("m64n256", FIRST_120 "%120, %121, %122, %123, %124, %125, %126, %127", "%128, %129", "%130")
+               : INTS_8(0), INTS_8(8), INTS_8(16), INTS_8(24)
                : "l"(a), "l"(b), "r"(add));
 }
 // multiply_columns takes a from registers, in the layout of mma, and b by columns.

@@ -27,6 +27,7 @@
 //
 // Rate: memory is the limit of quantise, two bytes read and one written for each value. mma.sync is that of products: it
 // does twice the products of bfloat16 in an instruction, which takes as long on an A100 and half as long on a GeForce.
+#include "int8.h"
 #include "qk_norm_rope.h"
 #include "rotation.h"
 
@@ -111,15 +112,8 @@ DEV void scaled(float (&y)[T::MI][T::NJ][4], const int (&sums)[T::MI][T::NJ][4],
     UNROLL
     for (int i = 0; i < T::MI; i++)
       UNROLL
-      for (int k = 0; k < 4; k++) y[i][j][k] = times(times((float)sums[i][j][k], of_row[i][k / 2]), of_column.v[k % 2]);
+      for (int k = 0; k < 4; k++) y[i][j][k] = int8_value(sums[i][j][k], of_row[i][k / 2], of_column.v[k % 2]);
   }
-}
-
-// scales_at returns the scales of two columns, or of the last ones behind them. If PAIRS, the number of columns is even
-// and the scales lie at a multiple of 8 bytes.
-template <bool PAIRS> DEV f32x2 scales_at(const float *scales, int col, int cols) {
-  if (PAIRS) return ldg<f32x2>(scales + min(col, cols - 2));
-  return {ldg<float>(scales + min(col, cols - 1)), ldg<float>(scales + min(col + 1, cols - 1))};
 }
 
 // product_body calls change(y, row, col) before it stores a warp's values, of which the first is element (row, col).

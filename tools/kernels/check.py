@@ -54,8 +54,8 @@ def assemble(ptxas, arch, ptx, out):
 def loops(nvdisasm, cubin):
     """Returns {kernel: {mnemonic: count}} for one loop of each kernel: the instructions between a label and the branch
     back to it. It is the loop with most HMMA or IMMA instructions (of nested loops the innermost), or the loop with the
-    largest share of HGMMA instructions. HGMMA is also counted by its whole name with modifiers, and IMMA as HMMA. "all"
-    is the number of instructions."""
+    largest share of HGMMA or IGMMA instructions. Those are also counted by their whole names with modifiers. Products of
+    int8, IMMA and IGMMA, are counted as HMMA and HGMMA. "all" is the number of instructions."""
     text = subprocess.run([nvdisasm, "-c", cubin], capture_output=True, text=True, check=True).stdout
     result = {}
     for part in re.split(r"^\.text\.", text, flags=re.M)[1:]:
@@ -69,14 +69,14 @@ def loops(nvdisasm, cubin):
                 target = re.search(r"`\((\.L_x_\d+)\)", m[2])
                 if m[1].startswith("BRA") and target and target[1] in labels:
                     body = code[labels[target[1]] :]
-                    hmma, hgmma = (sum(x.startswith(names) for x in body) for names in (("HMMA", "IMMA"), "HGMMA"))
+                    hmma, hgmma = (sum(x.startswith(names) for x in body) for names in (("HMMA", "IMMA"), ("HGMMA", "IGMMA")))
                     rank = hmma + hgmma / len(body)
                     if rank and (best is None or rank > best[0]):
                         best = rank, body
         if best:
             count = {"all": len(best[1])}
             for x in best[1]:
-                name = x.split(".")[0].replace("IMMA", "HMMA")
+                name = re.sub("^I(G?MMA)$", r"H\1", x.split(".")[0])
                 count[name] = count.get(name, 0) + 1
                 if name == "HGMMA":
                     count[x] = count.get(x, 0) + 1
@@ -88,15 +88,16 @@ def warpgroup_row(kernel, c):
     """Returns a row: what one iteration of a loop costs one warpgroup, in clocks of a multiprocessor that runs nothing
     else.
 
-    wgmma m64nNk16 takes N/2 clocks, since a multiprocessor computes 2,048 products a clock (peak: 989 TFLOP/s). It
-    reads N rows of 32 bytes, and 64 more if A is not in registers, from shared memory, which delivers 128 bytes a
+    wgmma m64nNk16 takes N/2 clocks, since a multiprocessor computes 2,048 products a clock (peak: 989 TFLOP/s), and so
+    does m64nNk32 of int8, which has twice that rate. It reads N rows of 32 bytes, and 64 more if A is not in registers, from shared memory, which delivers 128 bytes a
     clock. A warp's MUFU instruction takes eight clocks of one of the four quarters, and any instruction one clock of
     its issuer."""
     wgmma = shared = 0
     for name, n in c.items():
-        if m := re.match(r"HGMMA\.64x(\d+)x16", name):
-            wgmma += n * int(m[1]) // 2
-            shared += n * (int(m[1]) + 64) * 32 // 128
+        if m := re.match(r"HGMMA\.64x(\d+)x16|IGMMA\.64x(\d+)x32", name):
+            columns = int(m[1] or m[2])
+            wgmma += n * columns // 2
+            shared += n * (columns + 64) * 32 // 128
     mufu = c.get("MUFU", 0)
     clocks = {"wgmma": wgmma, "shared memory": shared, "MUFU": 8 * mufu, "issue": c["all"]}
     limit = max(clocks, key=clocks.get)
@@ -158,7 +159,7 @@ def main(tools):
     head = ["kernel", "for", "HMMA, IMMA", "LDSM", "LDGSTS", "MUFU", "BAR", "all", "HMMA/all",
             "bound by, and mma's share (prediction)"]
     text = section(text, "loops", table(head, rows))
-    head = ["kernel", "HGMMA", "SYNCS", "MUFU", "all", "clocks: wgmma", "shared memory", "MUFU", "issue",
+    head = ["kernel", "HGMMA, IGMMA", "SYNCS", "MUFU", "all", "clocks: wgmma", "shared memory", "MUFU", "issue",
             "bound by, and wgmma's share (prediction)"]
     text = section(text, "warpgroup loops", table(head, wide))
     SPEED.write_text(text)
