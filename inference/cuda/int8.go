@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/kleinbild/kleinbild/inference/backend"
 	"github.com/kleinbild/kleinbild/inference/cpu/simd"
@@ -80,14 +81,15 @@ func (m *integers) write(to []byte, at int64) {
 type rowReader struct {
 	*integers
 	wide, scratch []float32
-	values        []int8
 	line          []byte
+	values        []int8 // line's, without the zeros behind the last column
 }
 
 func (m *integers) reader() *rowReader {
 	r := &rowReader{integers: m, line: make([]byte, m.stride)}
 	if m.scales != nil {
-		r.wide, r.scratch, r.values = make([]float32, m.cols), make([]float32, m.cols), make([]int8, m.cols)
+		r.wide, r.scratch = make([]float32, m.cols), make([]float32, m.cols)
+		r.values = unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(r.line))), m.cols)
 	}
 	return r
 }
@@ -102,9 +104,6 @@ func (r *rowReader) row(i int) []byte {
 	simd.Widen(r.wide, dtype, r.source.Data[dtype.Bytes(i*r.cols):])
 	scale := simd.QuantiseF32(r.values, r.wide, r.scratch, r.rotation)
 	r.scales[i].Store(math.Float32bits(scale))
-	for j, v := range r.values {
-		r.line[j] = byte(v)
-	}
 	return r.line
 }
 

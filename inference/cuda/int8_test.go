@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kleinbild/kleinbild/inference/backend"
 	"github.com/kleinbild/kleinbild/inference/backend/backendtest"
@@ -333,4 +334,24 @@ func TestInt8PartsInLanes(t *testing.T) {
 	if b.drops == 0 {
 		t.Error("no part left")
 	}
+}
+
+// BenchmarkIntegers quantises a weight of the 4B model on one thread, as the upload of a part does, and reports the rate
+// at which its bytes are read, and that of a plain copy of them.
+func BenchmarkIntegers(b *testing.B) {
+	const n, k = 3072, 3072
+	w := floats(rand.New(rand.NewPCG(15, 16)), tensor.BF16, n, k)
+	to, best := make([]byte, 2*n*k), [2]time.Duration{time.Hour, time.Hour}
+	for b.Loop() {
+		m := integersOf(w, true)
+		for i, f := range []func(){
+			func() { m.write(to[:m.bytes()], 0) }, func() { copy(to, w.Data) },
+		} {
+			begin := time.Now()
+			f()
+			best[i] = min(best[i], time.Since(begin))
+		}
+	}
+	b.ReportMetric(2*n*k/best[0].Seconds()/1e9, "GB/s")
+	b.ReportMetric(2*n*k/best[1].Seconds()/1e9, "GB/s-copy")
 }
