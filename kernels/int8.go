@@ -48,7 +48,8 @@ var OpInt8GEMM = define(Operation{
 	FLOP:    productFLOP,
 	tilesOf: int8Tiles(int8GEMM),
 	Trials: []Shape{
-		{Operation: int8GEMM, Rows: 200, Cols: 264, Depth: 144}, {Operation: int8GEMM, Rows: 70, Cols: 136, Depth: 72, Beside: 24},
+		{Operation: int8GEMM, Rows: 200, Cols: 264, Depth: 144},
+		{Operation: int8GEMM, Rows: 70, Cols: 136, Depth: 72, Beside: 24},
 	},
 })
 
@@ -343,7 +344,8 @@ func (q *Queue) Int8GEMM(dst Matrix, a, b Quantised, e Epilogue, variant Variant
 	return q.launchInt8GEMM(k, int8GEMMParams{
 		a: x.Data, aStride: x.Stride, aScales: a.Scales, b: w.Data, bStride: w.Stride, bScales: b.Scales,
 		aThin: a.Beside.Data, aThinStride: a.Beside.Stride, bThin: b.Beside.Data, bThinStride: b.Beside.Stride,
-		thin: a.Beside.Cols, dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add), depth: x.Cols,
+		thin: a.Beside.Cols, dst: dst, bias: e.Bias, gate: e.Gate, rows: dst.Rows, cols: dst.Cols, add: asInt(e.Add),
+		depth: x.Cols,
 	}, grid, 1)
 }
 

@@ -16,7 +16,10 @@ func RunInt8(t *testing.T, open func(t *testing.T) backend.Backend) {
 	for _, row := range []struct {
 		name string
 		test func(h *harness)
-	}{{"Exact", testInt8Exact}, {"Linear", testInt8Linear}, {"QKNormRoPE", testInt8Heads}, {"SwiGLU", testInt8SwiGLU}, {"Beside", testInt8Beside}} {
+	}{
+		{"Exact", testInt8Exact}, {"Linear", testInt8Linear}, {"QKNormRoPE", testInt8Heads}, {"SwiGLU", testInt8SwiGLU},
+		{"Beside", testInt8Beside},
+	} {
 		t.Run(row.name, func(t *testing.T) {
 			b := open(t)
 			defer b.Close()
