@@ -33,6 +33,7 @@ var OpGEMM = define(Operation{
 		return q.GEMM(m[0], m[1], m[2], e, v)
 	},
 	FLOP: productFLOP,
+	Int8: int8GEMM,
 	Trials: []Shape{
 		{Operation: gemm, Rows: 200, Cols: 264, Depth: 136}, {Operation: gemm, Rows: 70, Cols: 136, Depth: 88, Beside: 24},
 	},
@@ -50,6 +51,7 @@ var OpSiLU = define(Operation{
 		return q.GEMM(m[0], m[1], m[2], Epilogue{SiLU: true}, v)
 	},
 	FLOP:   productFLOP,
+	Int8:   int8SiLU,
 	Trials: []Shape{{Operation: silu, Rows: 5, Cols: 72, Depth: 136}},
 })
 
@@ -70,6 +72,7 @@ var OpGEMMQKNormRoPE = define(Operation{
 		return q.GEMM(m[0], m[1], m[2], Epilogue{QKNormRoPE: p}, v)
 	},
 	FLOP:   productFLOP,
+	Int8:   int8GEMMQKNormRoPE,
 	Trials: []Shape{{Operation: gemmQKNormRoPE, Rows: 150, Cols: 384, Depth: 72}},
 })
 
@@ -88,6 +91,7 @@ var OpSwiGLU = define(Operation{
 		return q.SwiGLU(m[0], m[1], m[2], m[3], v)
 	},
 	FLOP: func(s Shape) float64 { return 2 * productFLOP(s) },
+	Int8: int8SwiGLU,
 	Trials: []Shape{
 		{Operation: swiglu, Rows: 70, Cols: 136, Depth: 136}, {Operation: swiglu, Rows: 70, Cols: 72, Depth: 88, Beside: 24},
 	},

@@ -28,6 +28,8 @@ type Operation struct {
 	Launch func(q *Queue, s Shape, m []Matrix, v Variant) error
 	// FLOP counts the floating-point operations of a launch. It is nil for operations that memory bounds.
 	FLOP func(s Shape) float64
+	// Int8 names the operation that computes the same in integers, for products.
+	Int8 string
 	// Trials are small shapes with ragged edges. Tests launch every variant at them, and kernels for one kind of GPU are
 	// compared with those for sm_80 at them before they are used.
 	Trials []Shape

@@ -52,6 +52,12 @@ def peer(torch, row):
     if row["kind"] == "gemm":
         x, w = random(rows, depth), random(cols, depth)
         return "cuBLAS", timed(torch, lambda: functional.linear(x, w))
+    if row["kind"] == "int8_gemm":
+        x, w = (torch.randint(-127, 128, (n, depth), device="cuda", dtype=torch.int8) for n in (rows, cols))
+        of_row, of_column = torch.rand(rows, 1, device="cuda"), torch.rand(cols, device="cuda")
+        return "cuBLAS of int8, scales", timed(
+            torch, lambda: (torch._int_mm(x, w.t()) * of_row * of_column).to(torch.bfloat16)
+        )
     if row["kind"] == "silu":
         x, w = random(rows, depth), random(cols, depth)
         return "cuBLAS, SiLU", timed(torch, lambda: functional.silu(functional.linear(x, w)))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/kleinbild/kleinbild/inference"
@@ -99,8 +100,8 @@ func (d *device) matrices(operands []kernels.Operand) (ms []kernels.Matrix, free
 	return ms, free, d.stream.Synchronize()
 }
 
-// measured returns the shapes to time: those of the network, and one shape of each operation that the network does not
-// use.
+// measured returns the shapes to time: those of the network, those of its products of many rows in integers, and one
+// shape of each operation that neither uses.
 func (b bench) measured() ([]kernels.Shape, error) {
 	size, err := picture.ParseSize(b.size)
 	if err != nil {
@@ -109,6 +110,11 @@ func (b bench) measured() ([]kernels.Shape, error) {
 	shapes, err := inference.KernelShapes(inference.Device(b.device), size, b.device == "sim")
 	if err != nil {
 		return nil, err
+	}
+	for _, s := range slices.Clone(shapes) {
+		if s.Operation = kernels.Find(s.Operation).Int8; s.Rows > 1 && s.Operation != "" && s.Check() == nil {
+			shapes = append(shapes, s)
+		}
 	}
 	listed := map[string]bool{}
 	for _, s := range shapes {
