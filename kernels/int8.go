@@ -413,6 +413,7 @@ func (q *Queue) Int8SwiGLU(dst Matrix, a, gate, up Quantised, variant Variant) e
 	return q.launchInt8SwiGLU(k, int8SwiGLUParams{
 		a: x.Data, aStride: x.Stride, aScales: a.Scales, gate: g.Data, up: u.Data, bStride: g.Stride,
 		gateScales: gate.Scales, upScales: up.Scales, aThin: a.Beside.Data, aThinStride: a.Beside.Stride,
-		gateThin: gate.Beside.Data, upThin: up.Beside.Data, bThinStride: gate.Beside.Stride, thin: a.Beside.Cols, dst: dst, rows: dst.Rows, cols: dst.Cols, depth: x.Cols,
+		gateThin: gate.Beside.Data, upThin: up.Beside.Data, bThinStride: gate.Beside.Stride, thin: a.Beside.Cols, dst: dst,
+		rows: dst.Rows, cols: dst.Cols, depth: x.Cols,
 	}, grid, 1)
 }

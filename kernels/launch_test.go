@@ -92,7 +92,8 @@ func TestRefusals(t *testing.T) {
 		},
 		{
 			"product in integers with columns beside it",
-			q.Int8GEMM(m(4, 8), ints(4, 16), ints(8, 16), Epilogue{Beside: m(8, 8)}, Auto), "beside the weight, want them in Quantised",
+			q.Int8GEMM(m(4, 8), ints(4, 16), ints(8, 16), Epilogue{Beside: m(8, 8)}, Auto),
+			"beside the weight, want them in Quantised",
 		},
 		{
 			"columns beside one factor only", q.Int8GEMM(m(4, 8), ints(4, 16), beside(8, 16, 8), Epilogue{}, Auto),

@@ -336,8 +336,8 @@ func TestInt8PartsInLanes(t *testing.T) {
 	}
 }
 
-// BenchmarkIntegers quantises a weight of the 4B model on one thread, as the upload of a part does, and reports the rate
-// at which its bytes are read, and that of a plain copy of them.
+// BenchmarkIntegers quantises a weight of the 4B model on one thread, as the upload of a part does, and reports the
+// rate at which its bytes are read, and that of a plain copy of them.
 func BenchmarkIntegers(b *testing.B) {
 	const n, k = 3072, 3072
 	w := floats(rand.New(rand.NewPCG(15, 16)), tensor.BF16, n, k)
