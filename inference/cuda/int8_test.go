@@ -179,7 +179,10 @@ func TestUnchangedIsQuantisedOnce(t *testing.T) {
 	first, second := load(floats(rng, tensor.BF16, 16, k)), load(int8Stored(rng, 16, k, k, true))
 	other, plain := load(int8Stored(rng, 16, k, 16, true)), weightOf(t, b, values(rng, 16*k, 1), 16, k)
 	b.Begin(t.Context())
-	x, y := put(b, 8, k, values(rng, 8*k, 1)), b.Alloc(8, 16, tensor.BF16)
+	const r = 8
+	both, y := put(b, 8, k+r, values(rng, 8*(k+r), 1)), b.Alloc(8, 16, tensor.BF16)
+	x := both.ColRange(0, k)
+	beside := backend.Beside(first, put(b, 16, r, values(rng, 16*r, 1)))
 	step := func() {
 		b.Linear(y, x, first, backend.Epilogue{})
 		b.Linear(y, x, second, backend.Epilogue{})
@@ -198,6 +201,14 @@ func TestUnchangedIsQuantisedOnce(t *testing.T) {
 			b.Unchanged(x, func() {
 				b.Linear(y, x, first, backend.Epilogue{})
 				b.Linear(y.RowRange(0, 4), x.RowRange(0, 4), first, backend.Epilogue{})
+			})
+		}},
+		{"columns beside it that change", 1, func() {
+			b.Unchanged(x, func() {
+				b.Linear(y, x, first, backend.Epilogue{})
+				b.Copy(both.ColRange(k, k+r), y.ColRange(0, r))
+				b.Linear(y, both, beside, backend.Epilogue{})
+				b.SwiGLU(y.ColRange(0, 8), both, beside.Slice(0, 8), beside.Slice(8, 16))
 			})
 		}},
 		{"one factor in bfloat16", 3, func() {
