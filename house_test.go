@@ -89,8 +89,8 @@ var arrows = map[string][]string{
 		"inference/backend", "inference/cpu/matmul", "inference/cpu/simd", "inference/tensor",
 	},
 	"inference/cuda": {
-		"inference/backend", "inference/cpu/simd", "inference/tensor", "kernels", "kernels/cu", "kernels/cu/gorgonia", "kernels/cu/purego",
-		"kernels/ptxsim", "kernels/tune",
+		"inference/backend", "inference/cpu/simd", "inference/tensor", "kernels", "kernels/cu", "kernels/cu/gorgonia",
+		"kernels/cu/purego", "kernels/ptxsim", "kernels/tune",
 	},
 	"inference/cpu/openblas": {},
 	"inference/cpu/matmul":   {"inference/cpu/simd", "inference/tensor"},

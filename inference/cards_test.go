@@ -118,7 +118,7 @@ func blockValues(c flux2.Config) (read, inputs float64) {
 	d, mlp := float64(c.Hidden()), float64(c.MLPHidden())
 	double, single := float64(c.DoubleBlocks), float64(c.SingleBlocks)
 	norm, qkv, attention, swiglu := 2*d, d+3*d, 3*d+d, d+mlp
-	read += double * (norm + qkv + attention + (d + 2*d) + norm + swiglu + (mlp + 2*d)) // two residuals are read and written
+	read += double * (norm + qkv + attention + (d + 2*d) + norm + swiglu + (mlp + 2*d)) // residuals are read, too
 	read += single * (norm + qkv + attention + swiglu + (d + mlp + 2*d))                // one product after both
 	return read, double*(3*d+mlp) + single*(2*d+mlp)
 }

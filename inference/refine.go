@@ -57,15 +57,15 @@ func (r Refinement) Check() error {
 	return err
 }
 
-// Refine has the model work a picture over that is larger than it can make, such as one that was enlarged: tile by tile,
-// from the tile with some noise, with the tile as reference. It returns a picture of the same size, and the metadata of
-// what was asked of each tile.
+// Refine has the model work a picture over that is larger than it can make, such as one that was enlarged: tile by
+// tile, from the tile with some noise, with the tile as reference. It returns a picture of the same size, and the
+// metadata of what was asked of each tile.
 //
 // All tiles are cut from one field of noise, so that the model starts with the same where they overlap; there the tiles
-// are mixed, see edit.Tiles. Each tile keeps its own low frequencies, so that colours do not drift from tile to tile, and
-// the model adds detail, not things. img is opaque sRGB; both sides have at least 64 pixels. If a side is no multiple of
-// 16, the picture is continued by its last pixels, and cropped at the end. The error for fields out of their limits is a
-// FieldError.
+// are mixed, see edit.Tiles. Each tile keeps its own low frequencies, so that colours do not drift from tile to tile,
+// and the model adds detail, not things. img is opaque sRGB; both sides have at least 64 pixels. If a side is no
+// multiple of 16, the picture is continued by its last pixels, and cropped at the end. The error for fields out of
+// their limits is a FieldError.
 func (e *Engine) Refine(
 	ctx context.Context, img *image.RGBA, how Refinement, progress func(RefineProgress),
 ) (*image.RGBA, picture.Metadata, error) {

@@ -10,8 +10,8 @@ import (
 	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
-// TestTiles checks divisions of many sizes: tiles have one size, cover everything, overlap enough, and their weights add
-// up to 1 everywhere.
+// TestTiles checks divisions of many sizes: tiles have one size, cover everything, overlap enough, and their weights
+// add up to 1 everywhere.
 func TestTiles(t *testing.T) {
 	for _, most := range []int{64, 256, 1024} {
 		overlap := most / 8 / 16 * 16
