@@ -1,7 +1,6 @@
 package app
 
 import (
-	"fmt"
 	"image"
 
 	"fyne.io/fyne/v2"
@@ -10,7 +9,7 @@ import (
 	"github.com/kleinbild/kleinbild/history"
 )
 
-// gridCell is one picture of the grid, with its number, its seed and its star.
+// gridCell is one picture of the grid, with its number, its seed or what it was made of, and its star.
 type gridCell struct {
 	at    int // its place in the grid
 	entry history.Entry
@@ -50,10 +49,10 @@ func (c *gridCell) focus(focused bool) {
 	c.edge.Refresh()
 }
 
-// show brings the cell up to date. beside is the view of another picture, nil for none: a picture that is new gets its
-// zoom.
-func (c *gridCell) show(number int, chosen bool, beside *ui.PictureView) {
-	c.chip.SetText(fmt.Sprintf("%d · seed %d", number, c.entry.Picture.Seed))
+// show brings the cell up to date. text says which picture it is. beside is the view of another picture, nil for none: a
+// picture that is new gets its zoom.
+func (c *gridCell) show(text string, chosen bool, beside *ui.PictureView) {
+	c.chip.SetText(text)
 	icon := ui.StarOutlineIcon
 	if c.entry.Starred {
 		icon = ui.StarIcon

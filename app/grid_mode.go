@@ -1,6 +1,7 @@
 package app
 
 import (
+	"fmt"
 	"image"
 	"slices"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/kleinbild/kleinbild/app/studio"
 	"github.com/kleinbild/kleinbild/app/ui"
 	"github.com/kleinbild/kleinbild/history"
+	"github.com/kleinbild/kleinbild/inference/picture"
 )
 
 // gridMode shows the pictures that were asked for at once beside each other, with one zoom. One of them is chosen: it
@@ -38,6 +40,9 @@ type gridHost interface {
 	bin(ids ...uint64)                              // moves pictures to the bin; undo takes all of them back
 	focus(o fyne.Focusable)
 }
+
+// gridMost bounds the pictures that are shown at once. One instruction can make a thousand; they come in pages.
+const gridMost = 16
 
 // cellPixels bounds what a cell keeps of a picture, in pixels: eight photos of 24 megapixels would take 800 MB. A
 // picture on its own is shown whole.
@@ -70,7 +75,10 @@ func (m *gridMode) active() bool                        { return m.panel.mode ==
 // tools are those of the grid, in the place of those of a picture. The first of those in least go first if there is no
 // room for all.
 func (m *gridMode) tools(own *ui.Button) (row, least []*ui.Button) {
-	row = []*ui.Button{m.fit, own, m.sides, m.blink, m.keep, m.panel.edit, m.rest}
+	row = []*ui.Button{m.fit, own, m.sides, m.blink, m.keep, m.panel.edit}
+	if !m.oneInstruction() {
+		row = append(row, m.rest)
+	}
 	return row, []*ui.Button{m.fit, m.blink, m.sides}
 }
 
@@ -86,9 +94,37 @@ func (m *gridMode) enter() bool {
 		return false
 	}
 	m.group = e.Batch
-	m.fill(m.Album.Batch(e.ID))
+	m.fill(pageOf(m.Album.Batch(e.ID), e.ID))
 	m.choose(m.panel.shown.ID)
 	return true
+}
+
+// pageOf returns the part of list that is shown with the entry that has an ID, the first part if none has it.
+func pageOf(list []history.Entry, id uint64) []history.Entry {
+	at := max(slices.IndexFunc(list, func(e history.Entry) bool { return e.ID == id }), 0)
+	from := at / gridMost * gridMost
+	return list[from:min(from+gridMost, len(list))]
+}
+
+// oneInstruction says whether the pictures were made of different pictures by one instruction. They are no tries, of
+// which the best is kept.
+func (m *gridMode) oneInstruction() bool {
+	different := false
+	for _, c := range m.cells {
+		if firstDigest(c.entry) == "" {
+			return false
+		}
+		different = different || firstDigest(c.entry) != firstDigest(m.cells[0].entry)
+	}
+	return different
+}
+
+// firstDigest returns the digest of the picture that an entry was made from first, "" for none.
+func firstDigest(e history.Entry) string {
+	if len(e.Picture.References) == 0 {
+		return ""
+	}
+	return e.Picture.References[0].SHA256
 }
 
 func (m *gridMode) first() fyne.Focusable { return m.cells[m.chosen].view }
@@ -99,7 +135,18 @@ func (m *gridMode) leave() {
 }
 
 // follow goes on with another picture of the batch on show: it is the chosen one.
-func (m *gridMode) follow(shown *studio.Picture) bool { return m.choose(shown.ID) }
+func (m *gridMode) follow(shown *studio.Picture) bool {
+	list := m.Album.Batch(shown.ID)
+	if e, ok := m.Album.Find(shown.ID); ok && e.Batch == m.group && !m.has(shown.ID) {
+		m.fill(pageOf(list, shown.ID))
+	}
+	return m.choose(shown.ID)
+}
+
+// has says whether the picture with an ID has a cell.
+func (m *gridMode) has(id uint64) bool {
+	return slices.ContainsFunc(m.cells, func(c *gridCell) bool { return c.entry.ID == id })
+}
 
 // choose chooses the picture with an ID, and says whether it is one of the grid's.
 func (m *gridMode) choose(id uint64) bool {
@@ -135,9 +182,13 @@ func (m *gridMode) fill(list []history.Entry) {
 
 // draw brings all cells up to date.
 func (m *gridMode) draw() {
-	starred := false
+	starred, one := false, m.oneInstruction()
 	for i, c := range m.cells {
-		c.show(i+1, i == m.chosen, m.beside(i))
+		text := fmt.Sprintf("%d · seed %d", i+1, c.entry.Picture.Seed)
+		if one { // for which there is a reference
+			text = shorten(picture.BaseName(c.entry.Picture.References[0].Path), 24)
+		}
+		c.show(text, i == m.chosen, m.beside(i))
 		starred = starred || i == m.chosen && c.entry.Starred
 	}
 	m.keep.SetChosen(starred)
@@ -171,6 +222,9 @@ func (m *gridMode) refresh() {
 			m.host.openEntry(list[0])
 		}
 		return
+	}
+	if m.chosen < len(m.cells) {
+		list = pageOf(list, m.cells[m.chosen].entry.ID)
 	}
 	same := len(list) == len(m.cells)
 	for i := 0; same && i < len(list); i++ {
@@ -235,6 +289,18 @@ func (m *gridMode) pick(i int) {
 
 // pickBeside chooses the picture that lies by places after i, and gives it the keyboard.
 func (m *gridMode) pickBeside(i, by int) {
+	if i < len(m.cells) && (i+by < 0 || i+by >= len(m.cells)) {
+		list := m.Album.Batch(m.cells[i].entry.ID)
+		at := slices.IndexFunc(list, func(e history.Entry) bool { return e.ID == m.cells[i].entry.ID }) + by
+		if at < 0 || at >= len(list) {
+			return
+		}
+		m.fill(pageOf(list, list[at].ID))
+		m.choose(list[at].ID)
+		m.host.openEntry(list[at])
+		m.host.focus(m.cells[m.chosen].view)
+		return
+	}
 	if i += by; i >= 0 && i < len(m.cells) {
 		m.pick(i)
 		m.host.focus(m.cells[i].view)
