@@ -39,7 +39,7 @@ func (m *boardMode) onBoard(pos *fyne.Position) *image.Point {
 // take places files on the board that were dropped or pasted, and says what is wrong with others.
 func (m *boardMode) take(items []string, pos *fyne.Position) {
 	m.Loop.Background(func() func() {
-		files, _, complaint := sift(items, true)
+		files, _, complaint := sift(items)
 		files, adapters := splitLoRAs(files)
 		return func() {
 			if complaint != "" {

@@ -16,13 +16,13 @@ func (s *session) dragPicture(img *image.RGBA, pos fyne.Position) { s.drag.Follo
 func (s *session) dropPictures(paths ...string) {
 	pos := s.drag.Pos
 	if target := s.droppedOn(); target != nil {
-		s.slots.add(target.number, paths)
+		s.place(target.number, paths)
 	} else if s.board.on && !s.gallery.open && ui.Within(s.view.content, pos) {
 		s.board.add(paths, &pos)
 	} else if s.gallery.open || len(paths) == 1 && s.dropToCompare(paths[0], pos) {
 		return
 	} else if ui.Within(s.view.view, pos) || ui.Within(s.view.emptyTitle, pos) {
-		s.slots.add(0, paths)
+		s.place(0, paths)
 	}
 }
 

@@ -46,9 +46,9 @@ func (s *session) drop(pos fyne.Position, uris []fyne.URI) {
 	s.receive(number, items)
 }
 
-// receive takes addresses or paths: it looks at the files away from Fyne's goroutine, and fills slots with them. If
-// there are more than free slots, or a folder, it offers to edit each of them. While the board is on show, it takes
-// what is not for a slot.
+// receive takes addresses or paths: it looks at the files away from Fyne's goroutine, and fills slots with them, as
+// place does. For a folder it asks whether one instruction is for all its pictures. While the board is on show, it
+// takes what is not for a slot.
 func (s *session) receive(number int, items []string) {
 	if s.board.on && number == 0 && !s.gallery.open {
 		s.board.take(items, nil)
@@ -56,7 +56,7 @@ func (s *session) receive(number int, items []string) {
 	}
 	store := s.Album.Store()
 	s.Loop.Background(func() func() {
-		files, folders, complaint := sift(items, number == 0)
+		files, folders, complaint := sift(items)
 		files, adapters := splitLoRAs(files)
 		var made *picture.Metadata
 		var by string // who made it, and which of its settings mean nothing here
@@ -79,12 +79,12 @@ func (s *session) receive(number int, items []string) {
 				s.notice.Say(complaint)
 			}
 			s.addLoRAs(adapters)
-			switch free := inference.MaxReferences - s.slots.count(); {
-			case number == 0 && len(files) > 1 && (folders || len(files) > free):
-				s.offerEach(files)
+			switch {
+			case folders && len(files) > 1:
+				s.offerEach(number, inference.MaxReferences-s.slots.count(), files)
 			case len(files) == 0:
 			case made == nil || number > 0:
-				s.slots.add(number, files)
+				s.place(number, files)
 				if made != nil {
 					s.notice.Ask(by+".", ui.Action{Text: "Restore its settings", Do: func() { s.restore(*made, mask) }})
 				}
@@ -132,24 +132,22 @@ func (s *session) locate(store *history.Store, references []picture.ReferenceFil
 var webAddress = regexp.MustCompile(`(^|/)https?:/`)
 
 // sift returns the items that are files of this computer, and says in a sentence or two what is wrong with the others.
-// If open is true, a folder stands for the pictures in it; folders says whether there was one.
-func sift(items []string, open bool) (files []string, folders bool, complaint string) {
+// A folder stands for the pictures in it; folders says whether there was one.
+func sift(items []string) (files []string, folders bool, complaint string) {
 	host, _ := os.Hostname() // without one, only localhost is this computer
 	refused := 0
 	for _, item := range items {
 		local, refusal := localFile(item, host, runtime.GOOS == "windows")
 		if refusal == "" {
-			refusal = noFile(local, open)
+			refusal = noFile(local)
 		}
 		if refusal == "" {
 			files = append(files, local)
 			continue
 		}
-		if open {
-			if inside, _, err := picture.InFolder(local); err == nil && len(inside) > 0 {
-				files, folders = append(files, inside...), true
-				continue
-			}
+		if inside, _, err := picture.InFolder(local); err == nil && len(inside) > 0 {
+			files, folders = append(files, inside...), true
+			continue
 		}
 		if refused++; refused == 1 {
 			complaint = refusal
@@ -161,8 +159,8 @@ func sift(items []string, open bool) (files []string, folders bool, complaint st
 	return files, folders, complaint
 }
 
-// noFile says what lies at a path instead of a file, "" for a file. opened says whether a folder was looked into.
-func noFile(local string, opened bool) string {
+// noFile says what lies at a path instead of a file, "" for a file; of a folder, that it has no pictures.
+func noFile(local string) string {
 	info, err := os.Stat(local)
 	name := shorten(filepath.Base(local), 60)
 	switch {
@@ -172,10 +170,8 @@ func noFile(local string, opened bool) string {
 		return name + " is not there."
 	case err != nil:
 		return explain(err)
-	case info.IsDir() && opened:
-		return name + " is a folder without pictures."
 	case info.IsDir():
-		return name + " is a folder: drop it on the canvas to change each picture in it."
+		return name + " is a folder without pictures."
 	case !info.Mode().IsRegular():
 		return name + " is not a file."
 	}

@@ -66,8 +66,10 @@ func TestDrops(t *testing.T) {
 	b.dropAt(b.view.view, one, two)
 	b.take(b.session, "Use the first as a reference")
 	b.wantNames("ünï +#%20 3.png", "two.png", "ünï +#%20 3.png", "one.png")
-	b.dropAt(b.slots.slots[3], one, two)
-	b.wantSaid("1 of the 2 found no free slot")
+	b.dropAt(b.slots.slots[3], two, one)
+	b.take(b.session, "Use the first as a reference")
+	b.wantNames("ünï +#%20 3.png", "two.png", "ünï +#%20 3.png", "two.png")
+	b.dropAt(b.slots.slots[3], one)
 	b.dropAt(b.view.view, one)
 	b.wantSaid("All four slots are taken")
 	if got := b.prompt.workflow.Text; got != "Multi-reference · 4 pictures" {

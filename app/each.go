@@ -10,73 +10,93 @@ import (
 	"github.com/kleinbild/kleinbild/inference"
 )
 
-// offerEach asks what to do with more files than the slots take: each of them can be edited by the prompt, or the first
-// ones become references.
-func (s *session) offerEach(files []string) {
-	text := pictureCount(len(files)) + ". The prompt can change each of them, one after the other."
-	if len(files) > studio.MaxEach {
-		text = fmt.Sprintf("%d pictures are too many for one instruction: the first %d can be changed by the prompt.",
-			len(files), studio.MaxEach)
-		files = files[:studio.MaxEach]
+// place fills slots with files: that of a number and free ones, or free ones for 0. If there are more files than slots,
+// it asks whether one instruction is for all of them; if they all fit, it offers that.
+func (s *session) place(number int, files []string) {
+	places := inference.MaxReferences - s.slots.count()
+	if 0 < number && number <= s.slots.count() {
+		places++ // the slot's own picture is replaced
 	}
-	all := fmt.Sprintf("Edit all %d with this prompt", len(files))
-	actions := []ui.Action{{Text: all, Do: func() { s.editEach(files) }}}
-	if free := min(inference.MaxReferences-s.slots.count(), len(files)); free > 0 {
-		use := fmt.Sprintf("Use the first %d as references", free)
-		switch free {
+	if len(files) > max(places, 1) {
+		s.offerEach(number, places, files)
+		return
+	}
+	s.slots.add(number, files)
+	if len(files) > 1 {
+		text := pictureCount(len(files)) + " are references of one picture now."
+		s.notice.Say(text, ui.Action{Text: eachText(len(files)), Do: func() { s.layEach(files) }})
+	}
+}
+
+// eachText is the offer of one instruction for n pictures.
+func eachText(n int) string { return fmt.Sprintf("One instruction for all %d", n) }
+
+// offerEach asks what to do with more files than there are places: one instruction can be for all of them, or the first
+// ones become references, from the slot of a number on.
+func (s *session) offerEach(number, places int, files []string) {
+	text := pictureCount(len(files)) + ". The prompt can change each of them, one after the other."
+	all := files
+	if len(all) > studio.MaxEach {
+		text = fmt.Sprintf("%d pictures are too many for one instruction: the first %d can be changed by the prompt.",
+			len(all), studio.MaxEach)
+		all = all[:studio.MaxEach]
+	}
+	actions := []ui.Action{{Text: eachText(len(all)), Do: func() { s.layEach(all) }}}
+	if use := min(places, len(files)); use > 0 {
+		text := fmt.Sprintf("Use the first %d as references", use)
+		switch use {
 		case len(files):
-			use = "Use them as references"
+			text = "Use them as references"
 		case 1:
-			use = "Use the first as a reference"
+			text = "Use the first as a reference"
 		}
-		actions = append(actions, ui.Action{Text: use, Do: func() { s.slots.add(0, files[:free]) }})
+		actions = append(actions, ui.Action{Text: text, Do: func() { s.slots.add(number, files[:use]) }})
 	}
 	s.notice.Ask(text, actions...)
 }
 
-// editEach puts the files into the queue, each to be edited as the desk says. It waits for adapters that are read.
-func (s *session) editEach(files []string) {
-	s.waiting, s.waitingFor = false, nil
-	s.view.refresh()
-	if s.Model.Engine() == nil && !s.Model.Opening() {
-		s.notice.Say("There is no model to make pictures with yet.")
+// layEach puts files on the desk for one instruction, which Generate then gives to each of them.
+func (s *session) layEach(files []string) {
+	before := s.Desk.Desk()
+	s.Desk.Change(func() {
+		s.Desk.Choose(func(d *studio.Desk) { d.SetEach(files) })
+		s.advanced.edit.lay(s.Desk.Desk())
+	})
+	text := fmt.Sprintf("The prompt is for each of the %d pictures now; image 1 shows the first.", len(files))
+	if len(before.Slots) > 0 {
+		s.notice.Say(text, s.undoAction())
+	} else {
+		s.notice.Say(text)
+	}
+	s.focus(s.prompt.entry)
+}
+
+// nextBatches returns what Generate puts into the queue.
+func (s *session) nextBatches() ([]studio.Batch, error) {
+	d := s.Desk.Desk()
+	if d.EachOf() == nil {
+		b, err := s.NextBatch()
+		return []studio.Batch{b}, err
+	}
+	batches, err := s.NextEach()
+	if err == nil && !d.Edit.Mask.None() {
+		s.notice.Say("The mask is for image 1 alone: the instruction for all pictures goes without it.")
+	}
+	return batches, err
+}
+
+// cancelRun gives up the picture that is being made, and all others of its instruction, which undo puts back.
+func (s *session) cancelRun() {
+	run := s.Maker.Run()
+	if run == nil {
 		return
 	}
-	if strings.TrimSpace(s.Desk.Desk().Prompt) == "" {
-		s.focus(s.prompt.entry)
-		s.offerEach(files)
-		s.notice.Say("Describe first what is to change in each of the pictures.")
-		return
+	if n := s.queued.removeEach(run.Batch.Each); n > 0 {
+		s.notice.Say(fmt.Sprintf("Cancelled, with the %s of the instruction that waited.", pictureCount(n)), s.undoAction())
+	} else if run.Batch.Each != 0 {
+		s.notice.Say("Cancelled.")
 	}
-	wait, err := s.LoRAs.Prepare(s.Desk.Desk())
-	switch {
-	case err != nil:
-		s.offerEach(files)
-		s.notice.fail(err)
-		s.lora.unfold()
-		return
-	case wait: // slotRead goes on
-		s.waiting, s.waitingFor = true, files
-		s.prompt.refresh()
-		return
-	}
-	batches, err := s.NextEach(files)
-	if err != nil {
-		s.offerEach(files)
-		s.notice.fail(err)
-		return
-	}
-	s.start.leave()
-	s.view.leaveMode() // to show what is being made
-	if s.Maker.Run() == nil {
-		s.view.away = false // what is made now is asked for
-	}
-	s.each.begin(batches)
-	s.Queue.Add(batches...)
-	s.Desk.Amend(s.shape.nextSeed)
-	s.set.SetPrompt(s.Desk.Desk().Prompt)
-	s.Maker.Next()
-	s.prompt.refresh()
+	s.Maker.Cancel()
 }
 
 // eachRuns follows the groups of batches that one instruction over several files has made, to say at the end which
@@ -89,15 +109,12 @@ type eachRun struct {
 	why    error    // the last failure
 }
 
-// begin follows a group.
-func (r eachRuns) begin(batches []studio.Batch) { r[batches[0].Each] = &eachRun{} }
-
 // ended notes how a run of a group ended, and says at the end of the group, in a sentence, what failed. It returns ""
 // if there is nothing to say. left are the batches that still wait.
 func (r eachRuns) ended(e studio.Ended, cancelled bool, left []studio.Batch) string {
 	each := e.Run.Batch.Each
 	run := r[each]
-	if run == nil { // it waited when the program ended
+	if run == nil { // the first of the group, or of what is left of it since the last start
 		run = &eachRun{}
 		r[each] = run
 	}

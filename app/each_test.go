@@ -42,13 +42,27 @@ func TestEach(t *testing.T) {
 	b.dropAt(b.view.view, paths...)
 	b.wantSaid("5 pictures. The prompt can change each of them")
 	b.wantNames()
-	b.take(b.session, "Edit all 5 with this prompt")
+	b.take(b.session, "One instruction for all 5")
+	if b.win.Canvas().Focused() != fyne.Focusable(b.prompt.entry) || !b.Queue.Empty() || b.Maker.Run() != nil {
+		t.Error("the prompt has not the keyboard, or something is made already")
+	}
+	b.wantNames("photo-1.png")
+	for _, row := range []struct{ what, got, want string }{
+		{"Generate", b.prompt.generate.Text, "Edit all 5"},
+		{"the line", b.prompt.workflow.Text, "One instruction · 5 pictures"},
+		{"slot 1", fmt.Sprint(b.slots.slots[0].each), "5"}, {"slot 2", fmt.Sprint(b.slots.slots[1].each), "0"},
+	} {
+		if row.got != row.want {
+			t.Errorf("%s says %q, want %q", row.what, row.got, row.want)
+		}
+	}
+	b.generate()
 	b.wantSaid("Describe first")
-	if b.win.Canvas().Focused() != fyne.Focusable(b.prompt.entry) || !b.Queue.Empty() {
-		t.Error("without a prompt the prompt has not the keyboard, or something waits")
+	if !b.Queue.Empty() {
+		t.Error("something waits without a prompt")
 	}
 	b.prompt.setText("make it winter")
-	b.take(b.session, "Edit all 5 with this prompt")
+	b.generate()
 	b.until("the end", func() bool { return b.Maker.Run() == nil && b.Queue.Empty() })
 	b.settle()
 	made := b.engine.made()
@@ -62,7 +76,13 @@ func TestEach(t *testing.T) {
 		}
 	}
 	b.wantSaid("1 of 5 files failed: photo-3.png.")
-	b.wantNames() // the desk is as it was
+	b.wantNames("photo-1.png") // the desk is as it was
+	entries := b.Album.Entries()
+	for _, e := range entries {
+		if e.Batch == 0 || e.Batch != entries[0].Batch {
+			t.Errorf("%s has the batch %d, want the one of all", e.Path, e.Batch)
+		}
+	}
 }
 
 // TestEachWaitsForLoRAs: one instruction over several files waits for an adapter that is being read, until Escape.
@@ -77,14 +97,15 @@ func TestEachWaitsForLoRAs(t *testing.T) {
 	b.Desk.Choose(func(d *studio.Desk) {
 		d.AddLoRA(studio.LoRA{Name: "ink", Path: "/home/ada/loras/ink.safetensors", Strength: 1})
 	})
-	b.editEach(paths)
+	b.layEach(paths)
+	b.generate()
 	if !b.waits() || !b.Queue.Empty() || b.Maker.Run() != nil {
 		t.Fatal("it does not wait")
 	}
 	if b.escape(); b.waits() {
 		t.Fatal("Escape does not give it up")
 	}
-	b.editEach(paths)
+	b.generate()
 	release()
 	b.until("the end", func() bool { return len(b.engine.made()) == 3 && b.Maker.Run() == nil && b.Queue.Empty() })
 	for i, made := range b.engine.made() {
@@ -105,7 +126,8 @@ func TestEachOfFolder(t *testing.T) {
 	dir, _ := b.photos(3)
 	b.dropAt(b.view.view, dir)
 	b.wantSaid("3 pictures")
-	b.take(b.session, "Edit all 3 with this prompt")
+	b.take(b.session, "One instruction for all 3")
+	b.generate()
 	b.until("the end", func() bool { return b.Maker.Run() == nil && b.Queue.Empty() })
 	made := b.engine.made()
 	if len(made) != 3 {
@@ -126,7 +148,8 @@ func TestEachOfFolder(t *testing.T) {
 	b.wantSaid("empty is a folder without pictures")
 }
 
-// TestEachAsReferences takes the first of many files as references instead. On a slot, files fill slots as ever.
+// TestEachAsReferences takes the first of many files as references instead, in the free slots or from the slot on that
+// they were dropped on. Files that find slots become references, with the offer of one instruction for all of them.
 func TestEachAsReferences(t *testing.T) {
 	b := newBench(t, usual)
 	_, paths := b.photos(6)
@@ -135,7 +158,154 @@ func TestEachAsReferences(t *testing.T) {
 	b.wantNames("photo-1.png", "photo-2.png", "photo-3.png", "photo-4.png")
 	b.slots.clearAll()
 	b.dropAt(b.slots.slots[0], paths...)
+	b.wantNames()
+	b.take(b.session, "Use the first 4 as references")
 	b.wantNames("photo-1.png", "photo-2.png", "photo-3.png", "photo-4.png")
+	b.dropAt(b.slots.slots[1], paths[4], paths[5])
+	b.take(b.session, "Use the first as a reference")
+	b.wantNames("photo-1.png", "photo-5.png", "photo-3.png", "photo-4.png")
+	b.slots.clear(4)
+	b.slots.clear(3)
+	b.dropAt(b.slots.slots[1], paths[2], paths[3])
+	b.wantNames("photo-1.png", "photo-3.png", "photo-4.png")
+	b.take(b.session, "One instruction for all 2")
+	b.wantNames("photo-3.png") // photo-4.png is one of them, and no further reference
+	if each := b.Desk.Desk().EachOf(); len(each) != 2 {
+		t.Errorf("one instruction for %q", each)
+	}
+	b.Desk.Undo()
+	b.settle()
+	b.wantNames("photo-1.png", "photo-3.png", "photo-4.png")
+}
+
+// TestEachOnTheDesk: what one instruction is for is undone and redone, is there at the next start, ends with image 1,
+// and goes on with the next file if image 1 cannot be read.
+func TestEachOnTheDesk(t *testing.T) {
+	b := newBench(t, usual)
+	_, paths := b.photos(4)
+	b.layEach(paths)
+	b.settle()
+	b.Desk.Undo()
+	b.settle()
+	b.wantNames()
+	b.Desk.Redo()
+	b.settle()
+	b.wantNames("photo-1.png")
+	b.slots.onlyFirst()
+	if b.prompt.generate.Text != "Generate" || b.slots.slots[0].each != 0 {
+		t.Errorf("Generate says %q after it was for image 1 alone", b.prompt.generate.Text)
+	}
+	b.tapUndo()
+	if b.prompt.generate.Text != "Edit all 4" {
+		t.Errorf("Generate says %q after undo", b.prompt.generate.Text)
+	}
+	b.prompt.setText("make it winter")
+	b.quit()
+	if err := os.WriteFile(paths[0], []byte("damaged since"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(paths[1]); err != nil {
+		t.Fatal(err)
+	}
+	again := b.open(b.app, b.cfg, usual)
+	b.session = again
+	b.settle()
+	b.wantNames("photo-3.png")
+	if again.prompt.generate.Text != "Edit all 2" || again.Desk.Desk().Prompt != "make it winter" {
+		t.Errorf("at the next start Generate says %q", again.prompt.generate.Text)
+	}
+	again.slots.clear(1)
+	b.settle()
+	b.wantSaid("Image 1 was removed, and with it the other pictures")
+	if again.prompt.generate.Text != "Generate" {
+		t.Errorf("without image 1 Generate says %q", again.prompt.generate.Text)
+	}
+}
+
+// TestEachIsCancelled: Cancel gives up the picture under way and the others of its instruction, and nothing else; undo
+// puts them back where they were.
+func TestEachIsCancelled(t *testing.T) {
+	b := newBench(t, usual)
+	b.engine.hold = make(chan struct{})
+	_, paths := b.photos(5)
+	b.prompt.setText("make it winter")
+	b.layEach(paths)
+	b.settle()
+	b.generate()
+	b.until("a preview", func() bool { return b.view.previewing })
+	b.Desk.EmptySlots()
+	b.prompt.setText("another picture")
+	b.generate()
+	if n := len(b.Queue.Batches()); n != 5 || b.prompt.cancel.Text != "Cancel all" {
+		t.Fatalf("%d wait, the button says %q", n, b.prompt.cancel.Text)
+	}
+	if sub := eachStatus(b.Maker.Run(), 4); !strings.HasPrefix(sub, "1 of 5") {
+		t.Errorf("the status is %q", sub)
+	}
+	if text := describe(b.Queue.Batches()[1]); text != "3 of 5 · photo-3.png · make it winter" {
+		t.Errorf("the row says %q", text)
+	}
+	b.queued.move(4, 1) // the other picture goes between them
+	for i, want := range []bool{true, false, true, false} {
+		if got := b.queued.rows[i].all.Visible(); got != want {
+			t.Errorf("row %d offers to remove all of its instruction: %t, want %t", i, got, want)
+		}
+	}
+	test.Tap(b.queued.rows[0].all)
+	if got := b.Queue.Batches(); len(got) != 1 || got[0].Each != 0 || b.Maker.Run() == nil {
+		t.Fatalf("%d wait after the others were removed from the queue", len(got))
+	}
+	b.tapUndo()
+	order := func() (list []int) {
+		for _, batch := range b.Queue.Batches() {
+			list = append(list, batch.Nth)
+		}
+		return list
+	}
+	if got := fmt.Sprint(order()); got != "[2 0 3 4 5]" {
+		t.Errorf("the order after undo is %s", got)
+	}
+	test.Tap(b.prompt.cancel)
+	b.until("the other picture", func() bool { r := b.Maker.Run(); return r != nil && r.Batch.Each == 0 })
+	if b.queued.rows[0].all.Visible() || !b.Queue.Empty() || b.prompt.cancel.Text != "Cancel" {
+		t.Errorf("%v wait, the button says %q", order(), b.prompt.cancel.Text)
+	}
+	b.Maker.Cancel()
+	b.until("the end", func() bool { return b.Maker.Run() == nil })
+}
+
+// TestEachInGrid shows what one instruction has made, page by page, each picture by the name of the one it was made of.
+func TestEachInGrid(t *testing.T) {
+	b := newBench(t, usual)
+	_, paths := b.photos(18)
+	b.prompt.setText("make it winter")
+	b.layEach(paths)
+	b.settle()
+	b.generate()
+	b.until("the end", func() bool { return len(b.Album.Entries()) == 18 && b.Maker.Run() == nil })
+	b.settle()
+	b.strip.open(b.Album.Entries()[17].ID) // the first one
+	b.settle()
+	b.view.enterMode(b.grid)
+	b.settle()
+	m := b.grid
+	if len(m.cells) != gridMost || m.chosen != 0 || m.rest.Visible() || m.cells[2].chip.Text() != "photo-3.png" {
+		t.Fatalf("%d cells, %d chosen, the third is %q", len(m.cells), m.chosen, m.cells[2].chip.Text())
+	}
+	m.pickBeside(0, -1) // there is none before the first
+	m.pick(gridMost - 1)
+	b.settle()
+	m.pickBeside(gridMost-1, 1)
+	b.settle()
+	if len(m.cells) != 2 || m.cells[0].chip.Text() != "photo-17.png" || b.view.shown.ID != m.cells[0].entry.ID ||
+		b.win.Canvas().Focused() != fyne.Focusable(m.cells[0].view) {
+		t.Errorf("after the page was turned %d cells, the first is %q", len(m.cells), m.cells[0].chip.Text())
+	}
+	b.strip.open(b.Album.Entries()[15].ID) // the third one, of the first page
+	b.settle()
+	if len(m.cells) != gridMost || m.chosen != 2 {
+		t.Errorf("back on the first page %d cells, %d chosen", len(m.cells), m.chosen)
+	}
 }
 
 // TestEachIsKept: what waits is there at the next start, unread, and goes on; files that failed are named then, too.
@@ -144,7 +314,9 @@ func TestEachIsKept(t *testing.T) {
 	b.engine.hold = make(chan struct{})
 	_, paths := b.photos(6)
 	b.prompt.setText("make it winter")
-	b.editEach(paths)
+	b.layEach(paths)
+	b.settle()
+	b.generate()
 	b.until("a preview", func() bool { return b.view.previewing })
 	b.quit()
 	close(b.engine.hold)
@@ -182,11 +354,13 @@ func TestManyFilesAtOnce(t *testing.T) {
 	for range 1200 {
 		paths = append(paths, one)
 	}
-	b.offerEach(paths)
+	b.place(0, paths)
 	b.wantSaid("1200 pictures are too many")
 	told := 0
 	b.Queue.Changed.Subscribe(func() { told++ })
-	b.take(b.session, "Edit all 1000 with this prompt")
+	b.take(b.session, "One instruction for all 1000")
+	told = 0
+	b.generate()
 	b.until("a preview", func() bool { return b.view.previewing })
 	if n := len(b.Queue.Batches()); n != 999 || told > 2 {
 		t.Errorf("%d wait, %d refreshes", n, told)

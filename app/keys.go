@@ -304,9 +304,9 @@ func (s *session) escape() {
 	case s.board.back():
 	case s.view.leaveMode():
 	case s.Maker.Run() != nil:
-		s.Maker.Cancel()
+		s.cancelRun()
 	case s.waiting:
-		s.waiting, s.waitingFor = false, nil
+		s.waiting = false
 		s.prompt.refresh()
 	default:
 		s.notice.Dismiss()

@@ -69,7 +69,7 @@ func itemsIn(text string) (items []string) {
 		items = append(items, line)
 	}
 	if !address {
-		if files, _, _ := sift(items, true); len(files) == 0 {
+		if files, _, _ := sift(items); len(files) == 0 {
 			return nil
 		}
 	}

@@ -185,5 +185,5 @@ func (s *session) exportTo(dir string, paths []string) {
 
 // useAsReferences fills the free slots with pictures.
 func (s *session) useAsReferences(list []history.Entry) {
-	s.slots.add(0, pathsOf(list))
+	s.place(0, pathsOf(list))
 }

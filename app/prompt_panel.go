@@ -44,6 +44,7 @@ type promptPanel struct {
 // promptHost is what the panel asks of the window.
 type promptHost interface {
 	pressGenerate()
+	cancelRun()  // gives up the picture that is being made, and what waits of its instruction
 	waits() bool // says whether Generate waits for pictures that are being read
 	// overwrite replaces what is on the desk, and says so in a sentence if something of the user's is lost by that.
 	overwrite(said string, do func())
@@ -64,7 +65,7 @@ func newPromptPanel(c common, host promptHost) *promptPanel {
 	p.missing = ui.NewLabel("", ui.ColorError, ui.SizeCaption)
 	p.tokens, p.tags = ui.NewCaption(""), ui.NewCaption("")
 	p.estimate, p.kept = ui.NewCaption(""), ui.NewCaption("")
-	p.cancel = ui.NewButton("Cancel", p.Maker.Cancel).Says("Give this picture up (Esc)")
+	p.cancel = ui.NewButton("Cancel", host.cancelRun).Says("Give this picture up (Esc)")
 	p.cancel.Small = true
 	p.earlier = ui.NewLink("earlier prompts", p.showEarlier).Says("Prompts of before (Ctrl + Up)")
 	objects := []fyne.CanvasObject{p.ground, p.progress, p.entry, p.generate, p.missing}
@@ -147,6 +148,9 @@ func (p *promptPanel) place(size fyne.Size) {
 // workflowText names what the model will do.
 func workflowText(d studio.Desk) string {
 	references := len(d.Slots)
+	if each := d.EachOf(); each != nil {
+		return "One instruction · " + pictureCount(len(each))
+	}
 	if e := d.Edit; references > 0 && !e.Mask.None() {
 		return "Masked edit · " + pictureCount(references)
 	}
@@ -161,7 +165,7 @@ func workflowText(d studio.Desk) string {
 
 // keptText says what of image 1 stays as it is, "" if nothing does.
 func keptText(d studio.Desk) string {
-	if len(d.Slots) == 0 || d.Edit.Mask.None() || d.Slots[0].Ref == nil {
+	if len(d.Slots) == 0 || d.EachOf() != nil || d.Edit.Mask.None() || d.Slots[0].Ref == nil {
 		return ""
 	}
 	return "everything outside the mask stays as it is, " + times(d.Slots[0].Ref.Original)
@@ -169,6 +173,9 @@ func keptText(d studio.Desk) string {
 
 // actionText names what Generate does with a desk.
 func actionText(d studio.Desk) string {
+	if each := d.EachOf(); each != nil {
+		return fmt.Sprintf("Edit all %d", len(each))
+	}
 	if d.Edits() && d.Edit.Extends() {
 		return "Extend"
 	}
@@ -218,8 +225,20 @@ func (p *promptPanel) refreshButton() {
 	}
 	ui.Show(p.cancel, run != nil)
 	p.generate.Accent = run == nil
+	cancel, tip := "Cancel", "Give this picture up (Esc)"
+	if run != nil && p.Queue.EachPictures(run.Batch.Each) > 0 {
+		cancel, tip = "Cancel all", "Give up this picture and the others of its instruction (Esc)"
+	}
+	if p.cancel.Text != cancel {
+		p.cancel.Says(tip).SetText(cancel, "")
+		p.content.Refresh()
+	}
 	action := actionText(p.Desk.Desk())
 	switch {
+	case run != nil && run.Batch.Each != 0:
+		wait := p.Queue.EachPictures(run.Batch.Each)
+		p.generate.SetText("Add to queue", eachStatus(run, wait))
+		p.progress.Set((float32(run.Batch.Nth-1) + float32(run.Fraction())) / float32(max(run.Batch.Of, 1)))
 	case run != nil:
 		p.generate.SetText("Add to queue", runStatus(run))
 		p.progress.Set(float32(run.Fraction()))

@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"slices"
 
 	"fyne.io/fyne/v2"
 
@@ -88,6 +89,49 @@ func (q *queuePanel) remove(i int) {
 	id := q.Queue.Batches()[i].ID
 	q.Desk.Do(q.withdrawal(i), func() { q.Queue.Withdraw(id) })
 	q.notice.Say("Removed from the queue.", q.undoAction())
+}
+
+// removeEach takes all batches of one instruction for many pictures out of the queue, as a step, and returns how many
+// pictures they are.
+func (q *queuePanel) removeEach(each uint64) (pictures int) {
+	if pictures = q.Queue.EachPictures(each); pictures == 0 {
+		return 0
+	}
+	before := q.Queue.Batches()
+	var slots []studio.Slot
+	for _, b := range before {
+		if b.Each == each {
+			slots = append(slots, b.Desk.Slots...)
+		}
+	}
+	q.Desk.Do(studio.Step{
+		Slots: slots,
+		Undo: func() {
+			for i, b := range before { // each in its place, as far as the others are still there
+				if b.Each == each {
+					q.Queue.Insert(i, b)
+				}
+			}
+			q.Maker.Next()
+		},
+		Redo: func() { q.Queue.WithdrawEach(each) },
+	}, func() { q.Queue.WithdrawEach(each) })
+	return pictures
+}
+
+// offersAll says whether a row offers to remove all batches of its instruction: the first row on show of those that
+// wait between others. If all that waits is of one instruction, "clear" does that.
+func (q *queuePanel) offersAll(row int) bool {
+	batches := q.Queue.Batches()
+	each := batches[q.first+row].Each
+	others := slices.ContainsFunc(batches, func(b studio.Batch) bool { return b.Each != each })
+	return each != 0 && others && (row == 0 || batches[q.first+row-1].Each != each)
+}
+
+// removeEachOf takes all batches that belong with batch i out of the queue.
+func (q *queuePanel) removeEachOf(i int) {
+	n := q.removeEach(q.Queue.Batches()[i].Each)
+	q.notice.Say(pictureCount(n)+" of one instruction were removed from the queue.", q.undoAction())
 }
 
 // removeAll takes all batches out of the queue.
@@ -205,6 +249,9 @@ func describe(b studio.Batch) string {
 	what := times(b.Size)
 	if b.Each != 0 { // its file says more than its size, which is not known before the file is read
 		what = shorten(b.Desk.Slots[0].Name(), 40)
+		if b.Of > 0 {
+			what = fmt.Sprintf("%d of %d · %s", b.Nth, b.Of, what)
+		}
 	} else if n := len(b.Desk.Slots); n == 1 {
 		what += " · 1 reference"
 	} else if n > 1 {

@@ -19,6 +19,7 @@ type queueRow struct {
 	ground              *ui.Box
 	text                *ui.Label
 	edit, up, down, del *ui.Button
+	all                 *ui.Button // of one instruction for many pictures: takes all of them out of the queue
 
 	focused  bool
 	dragging bool
@@ -35,6 +36,8 @@ func newQueueRow(q *queuePanel, index int) *queueRow {
 		Says("Make it earlier (Ctrl + Up)")
 	r.down = ui.NewIconButton(theme.MoveDownIcon(), func() { q.move(r.batch(), r.batch()+1) }).
 		Says("Make it later (Ctrl + Down)")
+	r.all = ui.NewLink("remove all", func() { q.removeEachOf(r.batch()) }).
+		Says("Take all pictures of this instruction out of the queue")
 	r.del = ui.NewIconButton(theme.CancelIcon(), func() { q.remove(r.batch()) }).Says("Take it out of the queue (Delete)")
 	for _, b := range r.buttons() {
 		b.Quiet = true
@@ -43,11 +46,11 @@ func newQueueRow(q *queuePanel, index int) *queueRow {
 	return r
 }
 
-func (r *queueRow) buttons() []*ui.Button { return []*ui.Button{r.edit, r.up, r.down, r.del} }
+func (r *queueRow) buttons() []*ui.Button { return []*ui.Button{r.all, r.edit, r.up, r.down, r.del} }
 
 // objects are all parts of the row: the row itself, and its buttons over it.
 func (r *queueRow) objects() []fyne.CanvasObject {
-	return []fyne.CanvasObject{r, r.edit, r.up, r.down, r.del}
+	return []fyne.CanvasObject{r, r.all, r.edit, r.up, r.down, r.del}
 }
 
 // batch is the place in the queue of the batch on show.
@@ -62,6 +65,7 @@ func (r *queueRow) show(b *studio.Batch) {
 		return
 	}
 	r.text.Set(describe(*b), ui.ColorText)
+	ui.Show(r.all, r.panel.offersAll(r.index))
 	r.up.SetDisabled(r.batch() == 0)
 	r.down.SetDisabled(r.batch() == r.panel.waiting()-1)
 }
@@ -69,7 +73,10 @@ func (r *queueRow) show(b *studio.Batch) {
 func (r *queueRow) place(x, y, width float32) {
 	ui.At(r, x-3, y, width+6, queueRowHeight)
 	right := x + width
-	for _, b := range []*ui.Button{r.del, r.down, r.up, r.edit} {
+	for _, b := range []*ui.Button{r.del, r.down, r.up, r.edit, r.all} {
+		if !b.Visible() {
+			continue
+		}
 		w := max(b.MinSize().Width, 26)
 		right -= w
 		ui.At(b, right, y+1, w, 26)

@@ -30,15 +30,19 @@ func (s *session) pressGenerate() {
 
 // generate puts what the desk asks for into the queue, and begins it if nothing is being made.
 func (s *session) generate() {
-	s.waiting, s.waitingFor = false, nil
+	s.waiting = false
 	if s.Model.Engine() == nil && !s.Model.Opening() {
 		s.view.refresh()
 		s.notice.Say("There is no model to make pictures with yet.")
 		return
 	}
-	if d := s.Desk.Desk(); strings.TrimSpace(d.Prompt) == "" && len(d.Slots) == 0 {
+	if d := s.Desk.Desk(); strings.TrimSpace(d.Prompt) == "" && (len(d.Slots) == 0 || d.EachOf() != nil) {
 		s.win.Canvas().Focus(s.prompt.entry)
-		s.notice.Say("Describe the picture first: a few words are enough.")
+		text := "Describe the picture first: a few words are enough."
+		if d.EachOf() != nil {
+			text = "Describe first what is to change in each of the pictures."
+		}
+		s.notice.Say(text)
 		return
 	}
 	s.mask.layer.release() // a stroke under way counts
@@ -50,7 +54,7 @@ func (s *session) generate() {
 	if !s.lorasReady() {
 		return
 	}
-	b, err := s.NextBatch()
+	batches, err := s.nextBatches()
 	if err != nil {
 		s.notice.fail(err)
 		return
@@ -61,9 +65,9 @@ func (s *session) generate() {
 	if s.Maker.Run() == nil {
 		s.view.away = false // what is made now is asked for
 	}
-	s.Queue.Add(b)
+	s.Queue.Add(batches...)
 	s.Desk.Amend(s.shape.nextSeed)
-	s.set.SetPrompt(b.Desk.Prompt)
+	s.set.SetPrompt(batches[0].Desk.Prompt)
 	s.Maker.Next()
 	s.prompt.refresh()
 }
@@ -75,9 +79,7 @@ func (s *session) waits() bool { return s.waiting }
 func (s *session) slotRead(ok bool) {
 	switch {
 	case !ok:
-		s.waiting, s.waitingFor = false, nil
-	case s.waiting && s.waitingFor != nil:
-		s.editEach(s.waitingFor)
+		s.waiting = false
 	case s.waiting && !s.Desk.Desk().Reading() && !s.mask.working() && s.board.using == nil:
 		s.generate()
 	}
@@ -131,7 +133,7 @@ func (s *session) showEnded(e studio.Ended) {
 	}
 	switch {
 	case cancelled:
-		if e.Run.Done == 0 {
+		if e.Run.Done == 0 && e.Run.Batch.Each == 0 { // else cancelRun has said it
 			s.notice.Say("Cancelled.")
 		}
 	case errors.As(e.Err, &save):
@@ -142,7 +144,8 @@ func (s *session) showEnded(e studio.Ended) {
 	case e.Err != nil && e.Run.Batch.Each == 0: // files that fail are named at the end
 		s.notice.fail(e.Err)
 	case s.focusLost && s.Queue.Empty():
-		s.app.SendNotification(fyne.NewNotification("Kleinbild", doneText(e.Run.Batch.Count, e.Run.Batch.Desk.Prompt)))
+		b := e.Run.Batch
+		s.app.SendNotification(fyne.NewNotification("Kleinbild", doneText(b.Count*max(b.Of, 1), b.Desk.Prompt)))
 	}
 }
 
@@ -170,6 +173,17 @@ func doneText(count int, prompt string) string {
 		return what + "."
 	}
 	return what + ": " + shorten(prompt, 60) + "."
+}
+
+// eachStatus is runStatus for a batch of one instruction for many pictures: which of them it is, and about how long it
+// and the pictures that wait take, if each takes as long as this one.
+func eachStatus(r *studio.Run, wait int) string {
+	text := fmt.Sprintf("%d of %d", r.Batch.Nth, r.Batch.Of)
+	if p := r.Progress; p.Remaining > 0 && p.Fraction > 0.02 {
+		rest := time.Duration(wait + r.Batch.Count - r.Done - 1)
+		text += " · " + roughly(p.Remaining+rest*(p.Elapsed+p.Remaining))
+	}
+	return text
 }
 
 // runStatus returns the second line of the button while a batch is made: stage, step and time left.

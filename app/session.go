@@ -25,18 +25,17 @@ type session struct {
 	panels
 	frame *frame
 
-	finishing  bool        // the window closes once nothing waits any more
-	pressed    func() bool // ends the time in which a second press of Generate is ignored; false if it was over
-	each       eachRuns    // of one instruction over several files
-	waiting    bool        // Generate was pressed while pictures were being read
-	waitingFor []string    // the files that one instruction is for, if that waits; nil for a usual picture
-	modal      *ui.Modal   // in front of the window, nil for none
-	loraList   *loraList   // the last list of adapters, nil for none
-	keyList    *ui.Modal   // the page with all keys, nil for none
-	savePanel  *savePanel  // the last one, nil for none
-	upscaling  upscaling
-	focusLost  bool // another window is in front
-	picking    bool // a dialog of the system is open
+	finishing bool        // the window closes once nothing waits any more
+	pressed   func() bool // ends the time in which a second press of Generate is ignored; false if it was over
+	each      eachRuns    // of one instruction over several files
+	waiting   bool        // Generate was pressed while pictures were being read
+	modal     *ui.Modal   // in front of the window, nil for none
+	loraList  *loraList   // the last list of adapters, nil for none
+	keyList   *ui.Modal   // the page with all keys, nil for none
+	savePanel *savePanel  // the last one, nil for none
+	upscaling upscaling
+	focusLost bool // another window is in front
+	picking   bool // a dialog of the system is open
 }
 
 // New fills w with the window's content. The caller shows it and runs the app.

@@ -24,6 +24,7 @@ type slot struct {
 	taken  bool
 	source studio.Slot // what it holds; it is being read as long as it has no Ref
 	thumb  *image.RGBA // of the picture
+	each   int         // the number of pictures that it stands for, if one instruction is for many; else 0
 
 	hovered, focused bool
 	lit              bool // a picture that is dragged inside the window is over it
@@ -100,6 +101,9 @@ func (c *slot) TappedSecondary(e *fyne.PointEvent) {
 			}))
 		}
 	}
+	if c.each > 0 {
+		items = append(items, fyne.NewMenuItem(fmt.Sprintf("Only this one of the %d pictures", c.each), c.panel.onlyFirst))
+	}
 	if c.source.Path != "" {
 		path := c.source.Path
 		items = append(items, fyne.NewMenuItem("Show in folder", func() { host.reveal(path) }))
@@ -174,6 +178,8 @@ func (c *slot) CreateRenderer() fyne.WidgetRenderer {
 		invite: ui.NewLabel("Drop a picture", ui.ColorDim, ui.SizeText),
 		browse: ui.NewCaption("or click to browse"),
 	}
+	r.each, r.eachGround = ui.NewLabel("", ui.ColorOnAccent, ui.SizeCaption), ui.NewBox(ui.ColorAccent, badgeSide/2)
+	r.each.Align = fyne.TextAlignCenter
 	r.number.Style.Bold = true
 	r.number.Align, r.invite.Align, r.browse.Align = fyne.TextAlignCenter, fyne.TextAlignCenter, fyne.TextAlignCenter
 	r.picture.FillMode = canvas.ImageFillContain
@@ -196,6 +202,8 @@ type slotRenderer struct {
 	caption        *ui.Label // what the model sees of it
 	invite, browse *ui.Label
 	clear          *ui.Button
+	each           *ui.Label // the number of pictures that it stands for, on a ground beside the badge
+	eachGround     *ui.Box
 }
 
 const (
@@ -207,7 +215,8 @@ func (r *slotRenderer) MinSize() fyne.Size { return fyne.NewSize(96, 80) }
 func (r *slotRenderer) Destroy()           {}
 func (r *slotRenderer) Objects() []fyne.CanvasObject {
 	return []fyne.CanvasObject{
-		r.ground, r.picture, r.dashes, r.edge, r.badge, r.number, r.name, r.caption, r.invite, r.browse, r.clear,
+		r.ground, r.picture, r.dashes, r.edge, r.badge, r.number, r.eachGround, r.each, r.name, r.caption, r.invite,
+		r.browse, r.clear,
 	}
 }
 
@@ -217,6 +226,9 @@ func (r *slotRenderer) Layout(size fyne.Size) {
 	r.dashes.Resize(size)
 	ui.At(r.badge, 8, 8, badgeSide, badgeSide)
 	ui.At(r.number, 8, 8, badgeSide, badgeSide)
+	each := min(r.each.Natural().Width+16, size.Width-76)
+	ui.At(r.eachGround, 36, 8, each, badgeSide)
+	ui.At(r.each, 36, 8, each, badgeSide)
 	ui.At(r.clear, size.Width-30, 8, badgeSide, badgeSide)
 	ui.At(r.picture, 0, 0, size.Width, size.Height-captionHeight)
 	ui.At(r.name, 10, size.Height-captionHeight+4, size.Width-20, 17)
@@ -275,6 +287,14 @@ func (r *slotRenderer) Refresh() {
 	if c.reading() {
 		r.invite.Set("Reading…", ui.ColorText)
 	}
+	text := ""
+	if c.each > 0 {
+		text = fmt.Sprintf("first of %d", c.each)
+	}
+	r.each.Set(text, ui.ColorOnAccent)
+	ui.Show(r.each, text != "")
+	ui.Show(r.eachGround, text != "")
+	r.eachGround.Set(ui.ColorAccent, ui.ColorNone)
 	ui.Show(r.invite, !filled)
 	ui.Show(r.browse, c.empty())
 	ui.Show(r.clear, filled || c.reading())

@@ -38,9 +38,10 @@ const slotThumbSide = 520
 // slotsHost is what the panel asks of the window.
 type slotsHost interface {
 	pickPictures(chosen func(paths []string))
-	insertImage(number int)  // puts "image 2" into the prompt
-	dropInPrompt(number int) // does so where a drag has ended, if that is in the prompt
-	cropSlot(number int)     // crops and turns the picture of a slot on the canvas
+	place(number int, files []string) // fills slots, or offers one instruction for all files
+	insertImage(number int)           // puts "image 2" into the prompt
+	dropInPrompt(number int)          // does so where a drag has ended, if that is in the prompt
+	cropSlot(number int)              // crops and turns the picture of a slot on the canvas
 	placeOnBoard(slot studio.Slot)
 	openBoard(b *studio.Board)
 	reveal(path string) // shows a file in the file manager
@@ -104,6 +105,10 @@ func (p *slotsPanel) refresh() {
 	}
 	ui.Show(p.all, len(slots) > 0)
 	for i, c := range p.slots {
+		c.each = 0
+		if i == 0 {
+			c.each = len(p.Desk.Desk().EachOf())
+		}
 		if c.taken = i < len(slots); c.taken {
 			c.source = slots[i]
 			c.thumb = p.thumbnail(c.source.Ref)
@@ -173,8 +178,12 @@ func (p *slotsPanel) clear(number int) {
 	if number > p.count() {
 		return
 	}
+	text := fmt.Sprintf("Image %d was removed.", number)
+	if number == 1 && p.Desk.Desk().EachOf() != nil {
+		text = "Image 1 was removed, and with it the other pictures of the instruction."
+	}
 	p.Desk.EmptySlot(number)
-	p.notice.Say(fmt.Sprintf("Image %d was removed.", number), p.undoAction())
+	p.notice.Say(text, p.undoAction())
 }
 
 // removeAll empties all slots.
@@ -186,6 +195,12 @@ func (p *slotsPanel) removeAll() {
 	p.Desk.EmptySlots()
 	p.host.focus(p.slots[0]) // the button has gone
 	p.notice.Say(pictureCount(n)+" removed.", p.undoAction())
+}
+
+// onlyFirst ends the instruction for many pictures: image 1 stays.
+func (p *slotsPanel) onlyFirst() {
+	p.Desk.Choose(func(d *studio.Desk) { d.Each = nil })
+	p.notice.Say("The prompt is for image 1 alone again.", p.undoAction())
 }
 
 // move exchanges the pictures of two slots.
@@ -205,7 +220,7 @@ func (p *slotsPanel) browse() { p.browseFor(p.free()) }
 
 // browseFor asks for a file for a slot.
 func (p *slotsPanel) browseFor(number int) {
-	p.host.pickPictures(func(paths []string) { p.add(number, paths) })
+	p.host.pickPictures(func(paths []string) { p.host.place(number, paths) })
 }
 
 // at returns the slot at a place in the window.

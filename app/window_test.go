@@ -132,14 +132,30 @@ var scenes = []scene{
 		b.win.Canvas().Focus(b.shape.own.field)
 		test.Type(b.shape.own.field, "1000 x 700")
 	}},
+	{"each-desk", []benchOption{withPlan}, func(b *bench) {
+		var paths []string
+		for i := range 12 {
+			garden := landscape(1200, 800, uint64(i+3))
+			paintHouse(garden, 700, 620, 300)
+			paths = append(paths, b.write(fmt.Sprintf("garden-%02d.png", i+1), garden))
+		}
+		b.place(0, paths)
+		b.take(b.session, "One instruction for all 12")
+		b.slots.add(0, []string{b.file("evening.png", 1030, 1370, 1)})
+		b.until("two references", func() bool { return len(b.Desk.Desk().References()) == 2 })
+		b.prompt.setText("The garden of image 1 in the light of image 2, with snow on the roof and on the hills")
+		b.shape.setSeed(firstSeed)
+	}},
 	{"each", nil, func(b *bench) {
 		b.engine.hold = make(chan struct{})
 		_, paths := b.photos(9)
 		b.prompt.setText("Make it winter, with snow on the roofs")
-		b.editEach(paths)
+		b.layEach(paths)
+		b.settle()
+		b.generate()
 		b.until("a preview", func() bool { return b.view.previewing })
 		b.queued.choose(2)
-		b.offerEach(paths[:6])
+		b.place(1, paths[:6])
 		b.shape.setSeed(firstSeed)
 	}},
 	{"save-as", []benchOption{withPlan}, func(b *bench) {
@@ -433,6 +449,8 @@ var pictures = []struct {
 	{"gallery", fyne.NewSize(2560, 1440), ui.ThemeLight, 1},
 	{"own-size", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
 	{"own-size", fyne.NewSize(800, 600), ui.ThemeLight, 1},
+	{"each-desk", fyne.NewSize(1440, 900), ui.ThemeDark, 1},
+	{"each-desk", fyne.NewSize(800, 600), ui.ThemeLight, 1},
 	{"each", fyne.NewSize(1440, 900), ui.ThemeLight, 1},
 	{"each", fyne.NewSize(800, 600), ui.ThemeDark, 1},
 	{"save-as", fyne.NewSize(1440, 900), ui.ThemeDark, 1},

@@ -110,7 +110,8 @@ func (s *Studio) Request() (inference.Request, error) {
 	return ask.Resolve(info)
 }
 
-// Estimate says how long the next batch will take; 0 if that is not known.
+// Estimate says how long what the desk asks for will take; 0 if that is not known. Of one instruction for many files it
+// takes all of them for as large as image 1.
 func (s *Studio) Estimate() time.Duration {
 	engine := s.Model.Engine()
 	if engine == nil {
@@ -120,5 +121,6 @@ func (s *Studio) Estimate() time.Duration {
 	if err != nil {
 		return 0
 	}
-	return s.Album.Estimate(engine.Info(), engine.Work(req)) * time.Duration(s.Desk.Desk().Count)
+	d := s.Desk.Desk()
+	return s.Album.Estimate(engine.Info(), engine.Work(req)) * time.Duration(d.Count*max(len(d.EachOf()), 1))
 }

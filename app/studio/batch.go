@@ -23,10 +23,14 @@ type Batch struct {
 	Count    int          `json:"count"`
 	Steps    int          `json:"steps,omitempty"`    // 0 for the model's own
 	Guidance float64      `json:"guidance,omitempty"` // 0 for the model's own
-	// Group is what the entries of the batch's pictures have in common in the history; 0 if the batch is one picture.
+	// Group is what the entries of the batch's pictures have in common in the history; 0 if the batch is one picture. The
+	// batches of one instruction have the same.
 	Group uint64 `json:"group,omitempty"`
 	// Each is what the batches have in common that NextEach made together; 0 for a batch that was asked for by itself.
+	// Such a batch is number Nth, from 1, of Of.
 	Each uint64 `json:"each,omitempty"`
+	Nth  int    `json:"nth,omitempty"`
+	Of   int    `json:"of,omitempty"`
 	// Tags are the adapters that the prompt named, as they were found then, with the digests of their files.
 	Tags inference.LoRANames `json:"tags,omitempty"`
 	// Upscale is how the picture on the desk is enlarged, nil for a batch that makes pictures.

@@ -29,6 +29,8 @@ type Desk struct {
 	LoRAs    []LoRA              `json:"loras,omitempty"`
 	Edit     Edit                `json:"edit,omitzero"`   // of image 1; it has no effect on a desk without pictures
 	Board    *Board              `json:"board,omitempty"` // it has no effect on what is made before it is used as image 1
+	// Each has the files that one instruction is for, that of image 1 first; see EachOf.
+	Each []string `json:"each,omitempty"`
 }
 
 // Slot is a reference picture on the desk. Its pixels are shared by all desks that have it, and are never changed.
@@ -122,8 +124,8 @@ func (d Desk) WithTexts(other Desk) Desk {
 	return d
 }
 
-// SameChoices compares what is chosen: references, size, number of pictures, adapters, the mask with its options, and
-// the board.
+// SameChoices compares what is chosen: references, the files of one instruction, size, number of pictures, adapters,
+// the mask with its options, and the board.
 func (d Desk) SameChoices(other Desk) bool {
 	if d.Aspect != other.Aspect || d.Aspect == "" && d.Size != other.Size {
 		return false
@@ -131,7 +133,7 @@ func (d Desk) SameChoices(other Desk) bool {
 	if !slices.EqualFunc(d.LoRAs, other.LoRAs, LoRA.Same) {
 		return false
 	}
-	if !d.Board.Same(other.Board) {
+	if !d.Board.Same(other.Board) || !slices.Equal(d.Each, other.Each) {
 		return false
 	}
 	if d.Count != other.Count || !d.Edit.sameChoices(other.Edit) || len(d.Slots) != len(other.Slots) {

@@ -26,6 +26,8 @@ func TestSameSeesAllFields(t *testing.T) {
 			changed.Edit.Mask = Mask{Path: "a.png"}
 		case "Slots":
 			changed.Slots = []Slot{{Path: "a.png"}}
+		case "Each":
+			changed.Each = []string{"a.png", "b.png"}
 		case "Board":
 			changed.Board = &Board{}
 		case "LoRAs":

@@ -98,6 +98,7 @@ func (w *Workspace) rearrange(to, back func(n int) int, do func(*Desk)) {
 		w.Renumbered.tell()
 	}
 	do(&w.desk)
+	w.desk.dropEach()
 	renumber(to)
 	shrink, grow := func() {}, func() {}
 	if w.desk.Edit.Margins() != before.Edit.Margins() { // they left with image 1

@@ -30,6 +30,16 @@ func (q *Queue) Pictures() (n int) {
 	return n
 }
 
+// EachPictures returns the number of pictures that wait of one instruction for many; 0 if each is 0.
+func (q *Queue) EachPictures(each uint64) (n int) {
+	for _, b := range q.batches {
+		if each != 0 && b.Each == each {
+			n += b.Count
+		}
+	}
+	return n
+}
+
 // Add puts batches behind the others and lets the queue go on. In a paused queue they go first: what the user asks for
 // now does not wait for the batches that were paused.
 func (q *Queue) Add(batches ...Batch) {
@@ -88,6 +98,12 @@ func (q *Queue) Take() (b Batch, ok bool) {
 // Withdraw removes a batch, if it still waits.
 func (q *Queue) Withdraw(id uint64) {
 	q.batches = slices.DeleteFunc(slices.Clone(q.batches), func(b Batch) bool { return b.ID == id })
+	q.Changed.tell()
+}
+
+// WithdrawEach removes all batches of one instruction for many pictures.
+func (q *Queue) WithdrawEach(each uint64) {
+	q.batches = slices.DeleteFunc(slices.Clone(q.batches), func(b Batch) bool { return b.Each == each })
 	q.Changed.tell()
 }
 

@@ -42,7 +42,8 @@ type ReadPicture struct {
 	Ref    *picture.Reference
 }
 
-// UnreadPicture is a picture that could not be read, for a reason. Its slot is gone.
+// UnreadPicture is a picture that could not be read, for a reason. Its slot is gone, or shows the next file of those
+// that one instruction is for.
 type UnreadPicture struct {
 	Slot Slot
 	Err  error
@@ -128,6 +129,9 @@ func (r *Reader) finished(slot Slot, ref inference.Reference, err error) {
 	number := 0
 	r.desk.Amend(func() {
 		r.desk.Choose(func(d *Desk) {
+			if err != nil && d.skip(slot) {
+				return
+			}
 			var slots []Slot
 			for _, s := range d.Slots {
 				switch {

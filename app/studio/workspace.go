@@ -37,6 +37,7 @@ func (w *Workspace) Type(do func(*Desk)) {
 func (w *Workspace) Choose(do func(*Desk)) {
 	before := w.desk
 	do(&w.desk)
+	w.desk.dropEach()
 	if w.held == 0 && !w.desk.SameChoices(before) {
 		step := Step{Desk: before, TextsStay: true}
 		if w.desk.Edit.Margins() != before.Edit.Margins() { // they left with image 1
@@ -102,6 +103,7 @@ func (w *Workspace) Amend(do func()) {
 func (w *Workspace) Lay(d Desk) {
 	w.Amend(func() {
 		d.Slots, d.Edit = w.desk.withRead(d.Slots), w.desk.withMask(d.Edit)
+		d.dropEach()
 		w.desk = d
 		w.Laid.tell(d)
 	})
