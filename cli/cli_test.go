@@ -372,7 +372,6 @@ func TestFailuresBeforeComputing(t *testing.T) {
 		{"reference missing", "-i gone.png", []string{"gone.png"}},
 		{"reference a text", "-i text.png -o old.png", []string{"text.png", `begins with "this is `, "want PNG"}},
 		{"reference empty", "-i empty.png", []string{"empty.png", "an empty file, want PNG"}},
-		{"reference a folder", "-i folder", []string{"folder", "found a folder, want a picture"}},
 		{"reference too small", "-i narrow.png", []string{"narrow.png", "32x300", "at least 64"}},
 		{"reference too long", "-i long.png", []string{"long.png", "at most 8:1"}},
 		{"like a picture of another program", "--like plain.png", []string{"plain.png", "no Kleinbild metadata"}},
