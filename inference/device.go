@@ -196,7 +196,7 @@ func openCUDA(
 	ints, notices := integersFor(precision, ckpt, true, BF16)
 	options := *o
 	if p = BF16; ints != nil {
-		options.Int8, p = &cuda.Int8{Quantise: ints.quantise}, Int8
+		options.Narrow, p = &cuda.Narrow{DType: tensor.I8, Quantise: ints.quantise}, Int8
 	}
 	opened, err := cuda.New(options)
 	if err != nil {

@@ -130,7 +130,7 @@ func TestInt8Goldens(t *testing.T) {
 			devices := map[string]backend.Backend{"processor": cpu.NewInt8(format, cpu.Int8{Quantise: true})}
 			if format == tensor.BF16 {
 				card := sim
-				card.Int8 = &cuda.Int8{Quantise: true}
+				card.Narrow = &cuda.Narrow{DType: tensor.I8, Quantise: true}
 				b, err := cuda.New(card)
 				if err != nil {
 					t.Fatal(err)

@@ -179,7 +179,7 @@ func testInt8GEMM(h *harness) {
 				return v
 			})
 			var first []byte
-			operation := epilogue.Int8Operation()
+			operation := epilogue.NarrowOperation(I8)
 			for v, name := range Find(operation).Variants(Shape{}) {
 				if !h.tries(Shape{Operation: operation}, v, strict) {
 					continue
@@ -188,7 +188,7 @@ func testInt8GEMM(h *harness) {
 				if e.add {
 					h.must(h.Copy(dst, h.upload(old, whole)))
 				}
-				h.must(h.Int8GEMM(dst, x, w, epilogue, Variant(v)))
+				h.must(h.NarrowGEMM(dst, x, w, epilogue, Variant(v)))
 				label := fmt.Sprintf("%s %+v, %s", name, s, e.name)
 				if e.name == "plain" {
 					h.checkWithin(label, dst, each(s.m, s.n, func(i, j int) float64 { return widen(round(y[i][j])) }), true, 0)
@@ -205,7 +205,7 @@ func testInt8GEMM(h *harness) {
 				if e.add {
 					h.must(h.Copy(dst, h.upload(old, l)))
 				}
-				h.must(h.Int8GEMM(dst, x, w, epilogue, Auto))
+				h.must(h.NarrowGEMM(dst, x, w, epilogue, Auto))
 				label := fmt.Sprintf("%+v, %s, to %+v", s, e.name, l)
 				if e.name == "plain" && l.dtype == F32 {
 					h.checkWithin(label, dst, y, true, 0)
@@ -224,7 +224,7 @@ func TestInt8GEMMScalesAnywhere(t *testing.T) {
 	w.Values.Data += cu.DevicePtr(w.Values.Stride)
 	w.Values.Rows, w.Scales = 24, w.Scales+4
 	dst := h.fenced(33, 24, layout{dtype: F32})
-	h.must(h.Int8GEMM(dst, x, w, Epilogue{}, Auto))
+	h.must(h.NarrowGEMM(dst, x, w, Epilogue{}, Auto))
 	h.checkWithin("from row 1", dst, int8Product(a, b[1:], scalesA, scalesB[1:]), true, 0)
 }
 
@@ -241,9 +241,9 @@ func TestInt8LargestSums(t *testing.T) {
 	}
 	least := fill(0x80)
 	dst := h.fenced(8, 8, layout{dtype: F32})
-	h.must(h.Int8GEMM(dst, least, least, Epilogue{}, Auto))
+	h.must(h.NarrowGEMM(dst, least, least, Epilogue{}, Auto))
 	h.checkWithin("(−128)²", dst, each(8, 8, func(int, int) float64 { return 128 * 128 * depth }), true, 0)
-	h.must(h.Int8GEMM(dst, fill(127), least, Epilogue{}, Auto))
+	h.must(h.NarrowGEMM(dst, fill(127), least, Epilogue{}, Auto))
 	want := float64(float32(-127 * 128 * depth))
 	h.checkWithin("127·(−128)", dst, each(8, 8, func(int, int) float64 { return want }), true, 0)
 }
@@ -290,7 +290,7 @@ func testInt8GEMMQKNormRoPE(h *harness) {
 			if !fused {
 				tolerance *= 1.5 // rounded twice
 			}
-			h.must(h.Int8GEMM(dst, x, b, e, Variant(v)))
+			h.must(h.NarrowGEMM(dst, x, b, e, Variant(v)))
 			label := fmt.Sprintf("%s %+v", name, s)
 			h.checkWithin(label, dst, want, true, tolerance)
 			if have := h.bytes(dst); first == nil {
@@ -325,7 +325,7 @@ func testInt8SwiGLU(h *harness) {
 				continue
 			}
 			dst := h.fenced(s.m, s.n, s.l)
-			h.must(h.Int8SwiGLU(dst, x, gate, up, Variant(v)))
+			h.must(h.NarrowSwiGLU(dst, x, gate, up, Variant(v)))
 			h.check(fmt.Sprintf("%s %+v", name, s), dst, want, true)
 			if have := h.bytes(dst); first == nil {
 				first = have
@@ -377,16 +377,16 @@ func testInt8Beside(h *harness) {
 		}{
 			{int8GEMM, func(i, j int) float64 { return old[i][j] + gate[0][j]*y[i][j] }, func(dst Matrix, v Variant) error {
 				h.must(h.Copy(dst, h.upload(old, whole)))
-				return h.Int8GEMM(dst, x, w, Epilogue{Add: true, Gate: h.row(gate[0], F32)}, v)
+				return h.NarrowGEMM(dst, x, w, Epilogue{Add: true, Gate: h.row(gate[0], F32)}, v)
 			}},
 			{int8GEMMQKNormRoPE, func(i, j int) float64 {
 				if j < 128 {
 					return rotated(i, j)
 				}
 				return y[i][j]
-			}, func(dst Matrix, v Variant) error { return h.Int8GEMM(dst, x, w, Epilogue{QKNormRoPE: qk}, v) }},
+			}, func(dst Matrix, v Variant) error { return h.NarrowGEMM(dst, x, w, Epilogue{QKNormRoPE: qk}, v) }},
 			{int8SwiGLU, func(i, j int) float64 { return siluOf(y[i][j]) * u[i][j] }, func(dst Matrix, variant Variant) error {
-				return h.Int8SwiGLU(dst, x, w, v, variant)
+				return h.NarrowSwiGLU(dst, x, w, v, variant)
 			}},
 		} {
 			var first []byte
@@ -406,7 +406,7 @@ func testInt8Beside(h *harness) {
 			}
 		}
 		dst := h.fenced(s.m, s.n, ragged)
-		h.must(h.Int8GEMM(dst, x, w, Epilogue{}, Auto))
+		h.must(h.NarrowGEMM(dst, x, w, Epilogue{}, Auto))
 		h.check(fmt.Sprintf("anywhere %+v", s), dst, y, true)
 	}
 }

@@ -33,7 +33,8 @@ type harness struct {
 // deviceName chooses what runs the kernels: go test ./kernels -device cuda takes the first GPU.
 var deviceName = flag.String("device", "sim", "sim or cuda")
 
-// All tests share the devices, so that families are compiled once. hopper is a device with kernels for sm_90a.
+// All tests share the devices, so that families are compiled once. hopper is a device with kernels for sm_90a, ada one
+// with kernels for sm_89.
 var (
 	device = sync.OnceValues(func() (*Set, error) {
 		switch *deviceName {
@@ -46,6 +47,9 @@ var (
 		return nil, fmt.Errorf("device %q, want sim or cuda", *deviceName)
 	})
 	hopper = sync.OnceValues(func() (*Set, error) { return New(recorder{ptxsim.Open(ptxsim.Device{Major: 9})}, nil), nil })
+	ada    = sync.OnceValues(func() (*Set, error) {
+		return New(recorder{ptxsim.Open(ptxsim.Device{Major: 8, Minor: 9})}, nil), nil
+	})
 )
 
 // onEachDevice runs a test on the devices whose kernels differ: on both software devices, or on the GPU, and there with
@@ -65,6 +69,18 @@ func onEachDevice(t *testing.T, test func(h *harness)) {
 			return set.Only(SM80), nil
 		}))
 	})
+}
+
+// onAda runs a test of kernels for sm_89: on the software device, or on the GPU if that has them.
+func onAda(t *testing.T, test func(h *harness)) {
+	t.Helper()
+	h := harnessOn(t, ada)
+	if *deviceName != "sim" {
+		if h = newHarness(t); !SM89.RunsOn(h.ctx.Device()) {
+			t.Skipf("%s has no kernels for sm_89", h.ctx.Device().Name)
+		}
+	}
+	test(h)
 }
 
 // tries says whether a test shall launch a variant. If the device does not take it for these operands, a launch would

@@ -12,11 +12,12 @@ import (
 // absent is a device whose kernels do nothing.
 type absent struct{ cu.Context }
 
-func (absent) Device() cu.DeviceInfo                                           { return cu.DeviceInfo{SMs: 4} }
 func (a absent) LoadModule([]byte, cu.ModuleOptions) (cu.Module, error)        { return absentModule{}, nil }
 func (absentFunction) SetMaxDynamicShared(int) error                           { return nil }
 func (absentModule) Function(string) (cu.Function, error)                      { return absentFunction{}, nil }
 func (absentFunction) Launch(_, _ cu.Dim3, _ int, _ cu.Stream, _ []byte) error { return nil }
+
+func (absent) Device() cu.DeviceInfo { return cu.DeviceInfo{SMs: 4, Major: 8, Minor: 9} }
 
 type (
 	absentModule   struct{ cu.Module }
@@ -80,34 +81,42 @@ func TestRefusals(t *testing.T) {
 		{"quantise groups of 8", q.Quantise(ints(4, 32), m(4, 32), 8), "quantise: groups of 8 columns of BF16 [4 32]"},
 		{"quantise into BF16", q.Quantise(Quantised{Values: m(4, 16), Scales: 16}, m(4, 16), 0), "want I8 whose rows begin"},
 		{
-			"product of other depths", q.Int8GEMM(m(4, 8), ints(4, 16), ints(8, 32), Epilogue{}, Auto),
+			"product of other depths", q.NarrowGEMM(m(4, 8), ints(4, 16), ints(8, 32), Epilogue{}, Auto),
 			"int8_gemm: I8 [4 16] by I8 [8 32] into BF16 [4 8], want [m k], [n k] and [m n]",
 		},
-		{"product without scales", q.Int8GEMM(
+		{"product without scales", q.NarrowGEMM(
 			m(4, 8), ints(4, 16), Quantised{Values: imagine(8, 16, I8)}, Epilogue{}, Auto,
 		), "with scales at 0x0"},
 		{
 			"product that is too deep",
-			q.Int8GEMM(m(1, 1), ints(1, MaxInt8Depth+16), ints(1, MaxInt8Depth+16), Epilogue{}, Auto), "with k up to 131072",
+			q.NarrowGEMM(m(1, 1), ints(1, MaxInt8Depth+16), ints(1, MaxInt8Depth+16), Epilogue{}, Auto), "with k up to 131072",
 		},
 		{
 			"product in integers with columns beside it",
-			q.Int8GEMM(m(4, 8), ints(4, 16), ints(8, 16), Epilogue{Beside: m(8, 8)}, Auto),
+			q.NarrowGEMM(m(4, 8), ints(4, 16), ints(8, 16), Epilogue{Beside: m(8, 8)}, Auto),
 			"beside the weight, want them in Quantised",
 		},
 		{
-			"columns beside one factor only", q.Int8GEMM(m(4, 8), ints(4, 16), beside(8, 16, 8), Epilogue{}, Auto),
+			"columns beside one factor only", q.NarrowGEMM(m(4, 8), ints(4, 16), beside(8, 16, 8), Epilogue{}, Auto),
 			"beside the factors, want as many columns",
 		},
 		{
-			"nine columns beside", q.Int8GEMM(m(4, 8), beside(4, 16, 9), beside(8, 16, 9), Epilogue{}, Auto),
+			"nine columns beside", q.NarrowGEMM(m(4, 8), beside(4, 16, 9), beside(8, 16, 9), Epilogue{}, Auto),
 			"int8_gemm: BF16 [4 9] beside I8 [4 16], want BF16 of as many rows",
 		},
 		{
 			"swiglu of two strides",
-			q.Int8SwiGLU(m(4, 8), ints(4, 16), ints(8, 16), Quantised{Values: spaced(imagine(8, 16, I8), 32), Scales: 16}, Auto),
+			q.NarrowSwiGLU(
+				m(4, 8), ints(4, 16), ints(8, 16), Quantised{Values: spaced(imagine(8, 16, I8), 32), Scales: 16}, Auto,
+			),
 			"int8_swiglu: rows of 16 and of 32 bytes",
 		},
+		{
+			"product of fp8 and int8",
+			q.NarrowGEMM(m(4, 8), Quantised{Values: imagine(4, 16, F8), Scales: 16}, ints(8, 16), Epilogue{}, Auto),
+			"fp8_gemm: I8 [8 16] at 0x100000 with scales at 0x10, want F8",
+		},
+		{"gemm of F8", q.GEMM(m(4, 8), imagine(4, 16, F8), m(8, 16), Epilogue{}, Auto), "gemm: F8 [4 16], want BF16 or F32"},
 		{"patchify", q.Patchify(m(1, 12), m(6, 3), 3, 2), "sides that n divides"},
 		{"rms norm", q.RMSNorm(m(4, 8), m(4, 8), m(2, 8), 0), "rms_norm: weight BF16 [2 8], want [1 8]"},
 		{"layer norm", q.LayerNorm(m(4, 8), m(4, 8), m(1, 8), m(1, 4), 0), "layer_norm: shift BF16 [1 4], want [1 8]"},
@@ -222,7 +231,14 @@ func TestLaunchesDoNotAllocate(t *testing.T) {
 		"int8": func() error {
 			a, b := Quantised{Values: imagine(4, 16, I8), Scales: 16}, Quantised{Values: imagine(8, 16, I8), Scales: 16}
 			return errors.Join(
-				q.Int8GEMM(m(4, 8), a, b, Epilogue{Bias: m(1, 8)}, Auto), q.Int8SwiGLU(m(4, 8), a, b, b, Auto),
+				q.NarrowGEMM(m(4, 8), a, b, Epilogue{Bias: m(1, 8)}, Auto), q.NarrowSwiGLU(m(4, 8), a, b, b, Auto),
+			)
+		},
+		"fp8": func() error {
+			a, b := Quantised{Values: imagine(4, 16, F8), Scales: 16}, Quantised{Values: imagine(8, 16, F8), Scales: 16}
+			return errors.Join(
+				q.Quantise(a, m(4, 16), 0), q.NarrowGEMM(m(4, 8), a, b, Epilogue{Bias: m(1, 8)}, Auto),
+				q.NarrowSwiGLU(m(4, 8), a, b, b, Auto),
 			)
 		},
 		"attention": func() error {
@@ -250,8 +266,8 @@ func TestDescriptorsAreRemembered(t *testing.T) {
 	conv := ConvParams{Height: 2, Width: 2, Kernel: 3}
 	ints := func(rows, cols int) Quantised { return Quantised{Values: imagine(rows, cols, I8), Scales: 16} }
 	for want, launch := range map[string]func() error{
-		"int8_gemm":   func() error { return q.Int8GEMM(m(4, 8), ints(4, 16), ints(8, 16), Epilogue{}, Auto) },
-		"int8_swiglu": func() error { return q.Int8SwiGLU(m(4, 8), ints(4, 16), ints(8, 16), ints(8, 16), Auto) },
+		"int8_gemm":   func() error { return q.NarrowGEMM(m(4, 8), ints(4, 16), ints(8, 16), Epilogue{}, Auto) },
+		"int8_swiglu": func() error { return q.NarrowSwiGLU(m(4, 8), ints(4, 16), ints(8, 16), ints(8, 16), Auto) },
 		"gemm":        func() error { return q.GEMM(m(4, 8), m(4, 16), m(8, 16), Epilogue{}, Auto) },
 		"swiglu":      func() error { return q.SwiGLU(m(4, 8), m(4, 16), m(8, 16), m(8, 16), Auto) },
 		"conv":        func() error { return q.Conv(m(4, 8), m(4, 8), m(8, 72), m(1, 8), conv, true, Auto) },
@@ -294,6 +310,7 @@ func TestChoice(t *testing.T) {
 		{Shape{Operation: int8GEMM}, strict, SM80, 4608, 9216, "int8_gemm_128x256"},
 		{Shape{Operation: int8GEMM}, strict, SM90a, 4608, 9216, "int8_gemm_wgmma_128x256"},
 		{Shape{Operation: int8GEMM, Beside: 32}, strict, SM90a, 4608, 9216, "int8_gemm_128x256"},
+		{Shape{Operation: fp8GEMM}, strict, SM89, 4608, 9216, "fp8_gemm_128x128"},
 		{Shape{Operation: int8GEMM}, loose, SM80, 4608, 9216, "int8_gemm_loose"},
 		{Shape{Operation: conv}, strict, SM80, 1 << 20, 128, "conv_256x128"},
 		{Shape{Operation: gemm}, strict, SM90a, 4096, 4096, "gemm_wgmma_128x256"},
@@ -311,6 +328,19 @@ func TestChoice(t *testing.T) {
 		got, err := choose(tiles, Auto, c.have, targetOf(tiles, c.have, c.best), c.shape, 132)
 		if err != nil || got.name != c.want {
 			t.Errorf("%v: %+v, %v, want %s", c.shape, got, err, c.want)
+		}
+	}
+}
+
+// TestNoKernels: operations whose family has no kernels for the device say so, and others are not disturbed.
+func TestNoKernels(t *testing.T) {
+	for _, d := range []ptxsim.Device{{}, {Major: 8, Minor: 6}, {Major: 9}} {
+		q := New(ptxsim.Open(d), nil).On(nil)
+		x := Quantised{Values: imagine(4, 16, F8), Scales: 16}
+		w := Quantised{Values: imagine(8, 16, F8), Scales: 16}
+		err := q.NarrowGEMM(imagine(4, 8, BF16), x, w, Epilogue{}, Auto)
+		if !errors.Is(err, ErrNoKernels) || !strings.Contains(err.Error(), "kernels: fp8: sm_") {
+			t.Errorf("sm_%d%d: %v, want no kernels", d.Major, d.Minor, err)
 		}
 	}
 }

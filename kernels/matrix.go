@@ -9,19 +9,20 @@ import (
 // DType is how values are stored.
 type DType int
 
-// The formats of matrices. Arithmetic is float32 in BF16 and F32. I8 is only for operands of products in integers,
-// which are Quantised.
+// The formats of matrices. Arithmetic is float32 in BF16 and F32. I8 and F8, which is e4m3, are only for operands of
+// products in 8 bits, which are Quantised.
 const (
 	BF16 DType = iota
 	F32
 	I8
+	F8
 )
 
 // SizeBytes is the size of one value.
-func (d DType) SizeBytes() int { return [...]int{2, 4, 1}[d] }
+func (d DType) SizeBytes() int { return [...]int{2, 4, 1, 1}[d] }
 
 // String names the format.
-func (d DType) String() string { return [...]string{"BF16", "F32", "I8"}[d] }
+func (d DType) String() string { return [...]string{"BF16", "F32", "I8", "F8"}[d] }
 
 // Matrix is rows × cols values in device memory: value (i, j) is number i·Stride + j from Data. The zero value means
 // that there is no matrix.
@@ -67,7 +68,7 @@ const maxElements = 1 << 31
 // check returns an error for matrices that no operation on floats takes. An operation has rules of its own besides.
 func check(operation string, ms ...Matrix) error {
 	for _, m := range ms {
-		if m.DType == I8 {
+		if m.DType == I8 || m.DType == F8 {
 			return fmt.Errorf("%s: %v, want BF16 or F32", operation, m)
 		}
 	}

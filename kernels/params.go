@@ -421,6 +421,205 @@ func (q *Queue) launchTransposeRows(k *kernel, p transposeRowsParams, gridX, gri
 	return q.launch(k, gridX, gridY)
 }
 
+// quantiseFP8Params are the parameters of quantise_fp8, quantise_fp8_any.
+type quantiseFP8Params struct {
+	dst    cu.DevicePtr
+	stride int
+	scales cu.DevicePtr
+	x      Matrix
+	cols   int
+	group  int
+	norm   float32
+}
+
+func (q *Queue) launchQuantiseFP8(k *kernel, p quantiseFP8Params, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.dst)
+	a.Int32(int32(p.stride))
+	a.Ptr(p.scales)
+	packMatrix(a, p.x)
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.group))
+	a.Float32(p.norm)
+	return q.launch(k, gridX, gridY)
+}
+
+// fp8GEMMParams are the parameters of fp8_gemm_128x128, fp8_gemm_64x64, fp8_gemm_loose.
+type fp8GEMMParams struct {
+	a           cu.DevicePtr
+	aStride     int
+	aScales     cu.DevicePtr
+	b           cu.DevicePtr
+	bStride     int
+	bScales     cu.DevicePtr
+	aThin       cu.DevicePtr
+	aThinStride int
+	bThin       cu.DevicePtr
+	bThinStride int
+	thin        int
+	dst         Matrix
+	bias        Matrix
+	gate        Matrix
+	rows        int
+	cols        int
+	add         int
+	depth       int
+}
+
+func (q *Queue) launchFP8GEMM(k *kernel, p fp8GEMMParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.a)
+	a.Int32(int32(p.aStride))
+	a.Ptr(p.aScales)
+	a.Ptr(p.b)
+	a.Int32(int32(p.bStride))
+	a.Ptr(p.bScales)
+	a.Ptr(p.aThin)
+	a.Int32(int32(p.aThinStride))
+	a.Ptr(p.bThin)
+	a.Int32(int32(p.bThinStride))
+	a.Int32(int32(p.thin))
+	packMatrix(a, p.dst)
+	packMatrix(a, p.bias)
+	packMatrix(a, p.gate)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.add))
+	a.Int32(int32(p.depth))
+	return q.launch(k, gridX, gridY)
+}
+
+// fp8SiLUParams are the parameters of fp8_silu_64x64, fp8_silu_loose.
+type fp8SiLUParams struct {
+	a       cu.DevicePtr
+	aStride int
+	aScales cu.DevicePtr
+	b       cu.DevicePtr
+	bStride int
+	bScales cu.DevicePtr
+	dst     Matrix
+	rows    int
+	cols    int
+	depth   int
+}
+
+func (q *Queue) launchFP8SiLU(k *kernel, p fp8SiLUParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.a)
+	a.Int32(int32(p.aStride))
+	a.Ptr(p.aScales)
+	a.Ptr(p.b)
+	a.Int32(int32(p.bStride))
+	a.Ptr(p.bScales)
+	packMatrix(a, p.dst)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.depth))
+	return q.launch(k, gridX, gridY)
+}
+
+// fp8GEMMQKNormRoPEParams are the parameters of fp8_gemm_qk_norm_rope_128x128,
+// fp8_gemm_qk_norm_rope_64x128.
+type fp8GEMMQKNormRoPEParams struct {
+	a           cu.DevicePtr
+	aStride     int
+	aScales     cu.DevicePtr
+	b           cu.DevicePtr
+	bStride     int
+	bScales     cu.DevicePtr
+	aThin       cu.DevicePtr
+	aThinStride int
+	bThin       cu.DevicePtr
+	bThinStride int
+	thin        int
+	dst         Matrix
+	rows        int
+	cols        int
+	depth       int
+	w           Matrix
+	cos         cu.DevicePtr
+	sin         cu.DevicePtr
+	cosStride   int
+	sinStride   int
+	halves      int
+	headCols    int
+	eps         float32
+}
+
+func (q *Queue) launchFP8GEMMQKNormRoPE(k *kernel, p fp8GEMMQKNormRoPEParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.a)
+	a.Int32(int32(p.aStride))
+	a.Ptr(p.aScales)
+	a.Ptr(p.b)
+	a.Int32(int32(p.bStride))
+	a.Ptr(p.bScales)
+	a.Ptr(p.aThin)
+	a.Int32(int32(p.aThinStride))
+	a.Ptr(p.bThin)
+	a.Int32(int32(p.bThinStride))
+	a.Int32(int32(p.thin))
+	packMatrix(a, p.dst)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.depth))
+	packMatrix(a, p.w)
+	a.Ptr(p.cos)
+	a.Ptr(p.sin)
+	a.Int32(int32(p.cosStride))
+	a.Int32(int32(p.sinStride))
+	a.Int32(int32(p.halves))
+	a.Int32(int32(p.headCols))
+	a.Float32(p.eps)
+	return q.launch(k, gridX, gridY)
+}
+
+// fp8SwiGLUParams are the parameters of fp8_swiglu_128x128, fp8_swiglu_64x128,
+// fp8_swiglu_loose.
+type fp8SwiGLUParams struct {
+	a           cu.DevicePtr
+	aStride     int
+	aScales     cu.DevicePtr
+	gate        cu.DevicePtr
+	up          cu.DevicePtr
+	bStride     int
+	gateScales  cu.DevicePtr
+	upScales    cu.DevicePtr
+	aThin       cu.DevicePtr
+	aThinStride int
+	gateThin    cu.DevicePtr
+	upThin      cu.DevicePtr
+	bThinStride int
+	thin        int
+	dst         Matrix
+	rows        int
+	cols        int
+	depth       int
+}
+
+func (q *Queue) launchFP8SwiGLU(k *kernel, p fp8SwiGLUParams, gridX, gridY int) error {
+	a := q.args.Reset()
+	a.Ptr(p.a)
+	a.Int32(int32(p.aStride))
+	a.Ptr(p.aScales)
+	a.Ptr(p.gate)
+	a.Ptr(p.up)
+	a.Int32(int32(p.bStride))
+	a.Ptr(p.gateScales)
+	a.Ptr(p.upScales)
+	a.Ptr(p.aThin)
+	a.Int32(int32(p.aThinStride))
+	a.Ptr(p.gateThin)
+	a.Ptr(p.upThin)
+	a.Int32(int32(p.bThinStride))
+	a.Int32(int32(p.thin))
+	packMatrix(a, p.dst)
+	a.Int32(int32(p.rows))
+	a.Int32(int32(p.cols))
+	a.Int32(int32(p.depth))
+	return q.launch(k, gridX, gridY)
+}
+
 // gemmParams are the parameters of gemm_128x256, gemm_128x256_deep, gemm_128x128,
 // gemm_128x128_deep, gemm_64x64, gemm_loose, gemm_any.
 type gemmParams struct {

@@ -21,22 +21,29 @@ func Manifest() []byte { return manifest }
 // Target is the kind of GPU that kernels are compiled for: ptx/<family>.<target>.ptx.
 type Target int
 
-// The targets, the best last. A new target sm_120a is a constant SM120a here, with a name in String and a case in
+// The targets, the best last. Kernels for SM89 are those that need its 8-bit floats; families that have them have no
+// others. A new target sm_120a is a constant SM120a here, with a name in String and a case in
 // RunsOn; sources x.sm_120a.cu; its PTX version in src/build.sh; a row of ARCHES in tools/kernels/check.py; and a case
 // in the launchers of its families, beside that for SM90a.
 const (
 	SM80 Target = iota
+	SM89
 	SM90a
 	targets
 )
 
 // String is the target's name in the names of files: "sm_80".
-func (t Target) String() string { return [...]string{"sm_80", "sm_90a"}[t] }
+func (t Target) String() string { return [...]string{"sm_80", "sm_89", "sm_90a"}[t] }
 
 // RunsOn says whether d runs the kernels for a target. All GPUs run those for sm_80. A target whose name ends in a
-// letter is for one kind of GPU.
+// letter is for one kind of GPU. Those for sm_89 run on the GPUs whose mma multiplies 8-bit floats itself: of sm_89,
+// and of sm_120 and after it. On those between, ptxas replaces it by products of float16, which are no faster than
+// bfloat16's.
 func (t Target) RunsOn(d cu.DeviceInfo) bool {
-	if t == SM90a {
+	switch t {
+	case SM89:
+		return d.Major == 8 && d.Minor == 9 || d.Major >= 12
+	case SM90a:
 		return d.Major == 9 && d.Minor == 0
 	}
 	return true
@@ -53,6 +60,9 @@ type Tuner interface {
 
 // ErrTrial means that kernels for a target compute something else than those for sm_80.
 var ErrTrial = errors.New("failed its trial")
+
+// ErrNoKernels means that a family has no kernels for a device.
+var ErrNoKernels = errors.New("no kernels for it")
 
 // Set is the kernels of one device. It may be used from several goroutines.
 type Set struct {
@@ -113,7 +123,7 @@ func (s *Set) Load(f Family) error {
 	if err != nil {
 		return err
 	}
-	if t != SM80 {
+	if t != SM80 && len(kernelsOf(f, SM80)) > 0 {
 		_, err = s.functions(f, SM80)
 	}
 	return err
@@ -135,19 +145,22 @@ func (s *Set) LoadFor(o *Operation) error {
 func (s *Set) Target(o *Operation) (Target, error) { return s.bestTarget(o.Families[0]) }
 
 // bestTarget tries the targets that are for the device, the best first. It passes over a target if the driver does not
-// accept the PTX, because it is too old or finds fault with it, or if the kernels fail their trial.
+// accept the PTX, because it is too old or finds fault with it, or if the kernels fail their trial. There is a trial if
+// the family has kernels for sm_80 to compare with.
 func (s *Set) bestTarget(f Family) (Target, error) {
 	if s.only != nil {
 		return *s.only, nil
 	}
 	b := s.best[f]
 	b.once.Do(func() {
+		info := s.ctx.Device()
+		b.err = fmt.Errorf("kernels: %v: sm_%d%d: %w", f, info.Major, info.Minor, ErrNoKernels)
 		for t := targets - 1; t >= SM80; t-- {
-			if !t.RunsOn(s.ctx.Device()) || len(kernelsOf(f, t)) == 0 {
+			if !t.RunsOn(info) || len(kernelsOf(f, t)) == 0 {
 				continue
 			}
 			b.target = t
-			if _, b.err = s.functions(f, t); b.err == nil && t != SM80 && s.tuner != nil {
+			if _, b.err = s.functions(f, t); b.err == nil && t != SM80 && s.tuner != nil && len(kernelsOf(f, SM80)) > 0 {
 				b.err = s.tuner.Try(s, f, t)
 			}
 			if b.err == nil || t == SM80 || !refused(b.err) {

@@ -1,7 +1,7 @@
 // Package cuda is the backend that computes on a GPU, over the kernels of kernels/ and a device of kernels/cu, which is
 // NVIDIA's driver or a device in software. Activations are bfloat16 matrices, or float32 if a stage asks for that. They
 // are in one allocation, whose size a rehearsal finds out before the run. Quantised weights stay in their own bytes on
-// the device and are widened before each product (packed.go), or are multiplied in integers (int8.go); all others
+// the device and are widened before each product (packed.go), or are multiplied in 8 bits (narrow.go); all others
 // become bfloat16 on their way to it. Weights stay there; if they do not all fit, some pass through lanes instead
 // (lanes.go).
 //
@@ -79,8 +79,8 @@ var _ backend.Planned = (*Backend)(nil)
 type Options struct {
 	// Open starts the device, at first and after a fault.
 	Open func() (cu.Context, error)
-	// Int8, unless nil, says what is computed in integers.
-	Int8 *Int8
+	// Narrow, unless nil, says what is computed in 8 bits.
+	Narrow *Narrow
 	// ChunkBytes is the size of the two page-locked buffers through which weights pass; 32 MiB if 0.
 	ChunkBytes int
 	// PartBytes is the size of the parts of a network, which come and go one by one if they do not all fit; 256 MiB if 0.
@@ -108,6 +108,11 @@ func New(o Options) (*Backend, error) {
 		return nil, err
 	}
 	b.info = b.dev.ctx.Device()
+	if n := o.Narrow; n != nil && n.DType == tensor.F8E4M3 && !kernels.SM89.RunsOn(b.info) {
+		err := fmt.Errorf("cuda: %s has %w", b.Name(), ErrNoFP8)
+		b.Close()
+		return nil, err
+	}
 	return b, nil
 }
 

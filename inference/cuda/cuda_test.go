@@ -60,10 +60,12 @@ func openSims(t *testing.T, devices ...ptxsim.Device) (*Backend, func() *ptxsim.
 	return b, func() *ptxsim.Context { return now }
 }
 
-// TestConformance runs on the software device, and on a GPU if there is one; with and without products in integers.
+// TestConformance runs on the software device, and on a GPU if there is one; with and without products in 8 bits.
 func TestConformance(t *testing.T) {
 	var launched sync.Map
-	sim := func() (cu.Context, error) { return recorder{ptxsim.Open(ptxsim.Device{}), &launched}, nil }
+	sim := func() (cu.Context, error) {
+		return recorder{ptxsim.Open(ptxsim.Device{Major: 8, Minor: 9}), &launched}, nil
+	}
 	for name, open := range map[string]func() (cu.Context, error){"sim": sim, "cuda": OpenGPU} {
 		t.Run(name, func(t *testing.T) {
 			if name == "cuda" && *deviceName != name {
@@ -71,9 +73,9 @@ func TestConformance(t *testing.T) {
 					t.Skip(err)
 				}
 			}
-			opening := func(ints *Int8) func(t *testing.T) backend.Backend {
+			opening := func(narrow *Narrow) func(t *testing.T) backend.Backend {
 				return func(t *testing.T) backend.Backend {
-					b, err := New(Options{Open: open, ChunkBytes: chunkBytes, Int8: ints})
+					b, err := New(Options{Open: open, ChunkBytes: chunkBytes, Narrow: narrow})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -81,7 +83,18 @@ func TestConformance(t *testing.T) {
 				}
 			}
 			backendtest.Run(t, opening(nil))
-			t.Run("int8", func(t *testing.T) { backendtest.RunInt8(t, opening(&Int8{Quantise: true})) })
+			t.Run("int8", func(t *testing.T) { backendtest.RunInt8(t, opening(&Narrow{DType: tensor.I8, Quantise: true})) })
+			t.Run("fp8", func(t *testing.T) {
+				fp8 := &Narrow{DType: tensor.F8E4M3, Quantise: true}
+				b, err := New(Options{Open: open, Narrow: fp8})
+				if name == "cuda" && errors.Is(err, ErrNoFP8) {
+					t.Skip(err)
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				b.Close()
+				backendtest.RunFP8(t, opening(fp8))
+			})
 		})
 	}
 	if flag.Lookup("test.run").Value.String() == "" && !t.Failed() {

@@ -221,8 +221,8 @@ func bestGPU(d cu.Driver) (best int, info cu.DeviceInfo, err error) {
 	return best, info, err
 }
 
-// OpenSoftware makes a context on the software device, which checks all that kernels do.
-func OpenSoftware() (cu.Context, error) { return ptxsim.Open(ptxsim.Device{}), nil }
+// OpenSoftware makes a context on the software device, which checks all that kernels do. It has products of fp8.
+func OpenSoftware() (cu.Context, error) { return ptxsim.Open(ptxsim.Device{Major: 8, Minor: 9}), nil }
 
 // Describe names the GPU that OpenGPU would take, its memory and what its driver knows, or says why there is none.
 func Describe() (string, error) {

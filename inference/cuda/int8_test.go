@@ -89,7 +89,7 @@ func TestIntegers(t *testing.T) {
 		}
 		want = append(want, scales...)
 		for _, piece := range []int{len(want), 101, 1} {
-			m := integersOf(w, true)
+			m := narrowOf(w, tensor.I8, true)
 			if m == nil || m.bytes() != int64(len(want)) {
 				t.Fatalf("%s: %+v, want %d bytes", w.Name, m, len(want))
 			}
@@ -109,7 +109,7 @@ func TestIntegers(t *testing.T) {
 func TestNoIntegers(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 10))
 	plain := floats(rng, tensor.BF16, 2, 16)
-	if integersOf(plain, false) != nil {
+	if narrowOf(plain, tensor.I8, false) != nil {
 		t.Error("bfloat16 is quantised unasked")
 	}
 	scaled, rotated, blocks, wide := plain, int8Stored(rng, 2, 1024, 1024, true), int8Stored(rng, 2, 16, 0, true), plain
@@ -121,7 +121,7 @@ func TestNoIntegers(t *testing.T) {
 	for name, w := range map[string]tensor.Tensor{
 		"a scale": scaled, "groups of 1024": rotated, "scales of blocks": blocks, "too wide": wide, "a vector": vector,
 	} {
-		if integersOf(w, true) != nil {
+		if narrowOf(w, tensor.I8, true) != nil {
 			t.Errorf("%s: in integers", name)
 		}
 	}
@@ -133,7 +133,7 @@ func openInt8(t *testing.T, device ptxsim.Device) (b *Backend, launches func(ker
 	var launched sync.Map
 	b, err := New(Options{
 		Open:       func() (cu.Context, error) { return recorder{ptxsim.Open(device), &launched}, nil },
-		ChunkBytes: chunkBytes, PartBytes: 1 << 13, Int8: &Int8{Quantise: true},
+		ChunkBytes: chunkBytes, PartBytes: 1 << 13, Narrow: &Narrow{DType: tensor.I8, Quantise: true},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestInt8OnSM90a(t *testing.T) {
 	backendtest.RunInt8(t, func(t *testing.T) backend.Backend {
 		b, err := New(Options{
 			Open:       func() (cu.Context, error) { return ptxsim.Open(ptxsim.Device{Major: 9}), nil },
-			ChunkBytes: chunkBytes, Int8: &Int8{Quantise: true},
+			ChunkBytes: chunkBytes, Narrow: &Narrow{DType: tensor.I8, Quantise: true},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -354,7 +354,7 @@ func BenchmarkIntegers(b *testing.B) {
 	w := floats(rand.New(rand.NewPCG(15, 16)), tensor.BF16, n, k)
 	to, best := make([]byte, 2*n*k), [2]time.Duration{time.Hour, time.Hour}
 	for b.Loop() {
-		m := integersOf(w, true)
+		m := narrowOf(w, tensor.I8, true)
 		for i, f := range []func(){
 			func() { m.write(to[:m.bytes()], 0) }, func() { copy(to, w.Data) },
 		} {

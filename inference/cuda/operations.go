@@ -22,8 +22,8 @@ func (b *Backend) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epi
 		}
 	}
 	w, beside := apart(w)
-	if ints := integersIn(w); ints != nil {
-		b.linearInt8(dst, x, ints, beside, e, ep)
+	if ints := narrowIn(w); ints != nil {
+		b.linearNarrow(dst, x, ints, beside, e, ep)
 		return
 	}
 	e.Beside = view(beside)
@@ -54,14 +54,14 @@ func apart(w backend.Weight) (backend.Weight, backend.Matrix) {
 func (b *Backend) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
 	gateAlone, gateBeside := apart(gate)
 	upAlone, upBeside := apart(up)
-	gateInts, upInts := integersIn(gateAlone), integersIn(upAlone)
+	gateInts, upInts := narrowIn(gateAlone), narrowIn(upAlone)
 	// Does one x fit both?
 	if (gateInts == nil) != (upInts == nil) || rotationOf(gateAlone) != rotationOf(upAlone) {
 		b.forgetting(func() { b.swiGLUApart(dst, x, gate, up) })
 		return
 	}
 	if gateInts != nil {
-		b.swiGLUInt8(dst, x, gateInts, upInts, gateBeside, upBeside)
+		b.swiGLUNarrow(dst, x, gateInts, upInts, gateBeside, upBeside)
 		return
 	}
 	b.rehearse(dst, kernels.Shape{Operation: kernels.OpSwiGLU.Name, Depth: x.Cols})

@@ -160,8 +160,8 @@ func packedOf(w backend.Weight) *weight {
 
 // rotationOf returns the number of columns in a group if w was rotated and stays so, else 0.
 func rotationOf(w backend.Weight) int {
-	if w := integersIn(w); w != nil {
-		return w.integers.rotation
+	if w := narrowIn(w); w != nil {
+		return w.narrow.rotation
 	}
 	if w := packedOf(w); w != nil {
 		return w.packed.rotation

@@ -72,26 +72,26 @@ func (p *part) fail(err error) {
 	}
 }
 
-// stored is a checkpoint's tensor as it is stored on the device: a matrix of int8 for products in integers; a quantised
+// stored is a checkpoint's tensor as it is stored on the device: a matrix of 8 bits for products in them; a quantised
 // matrix in its own bytes; a matrix of bfloat16 with a row for each index of the first dimension; for a convolution,
 // with the values of a row in the order of kernels.Conv; or a vector, as exact as in the file.
 type stored struct {
 	tensor.Tensor
 	part   *part
 	offset int64
-	// integers is not nil for a matrix of int8 for products in integers, and packed for one in its own bytes. dtype is the
+	// narrow is not nil for a matrix for products in 8 bits, and packed for one in its own bytes. dtype is the
 	// format of all others.
-	integers *integers
-	packed   *packed
-	dtype    kernels.DType
+	narrow *narrow
+	packed *packed
+	dtype  kernels.DType
 	// taps is the number of a convolution's positions, 1 for all else.
 	taps int
 }
 
 func (s *stored) bytes() int64 {
 	switch {
-	case s.integers != nil:
-		return s.integers.bytes()
+	case s.narrow != nil:
+		return s.narrow.bytes()
 	case s.packed != nil:
 		return s.packed.bytes
 	}
@@ -123,10 +123,10 @@ func (b *Backend) weight(t tensor.Tensor, quantisable bool) (backend.Weight, err
 		return nil, fmt.Errorf("cuda: %s: shape %v, want one value at least", t.Name, t.Shape)
 	}
 	s := &stored{Tensor: t, taps: 1}
-	if ints := b.options.Int8; ints != nil {
-		s.integers = integersOf(t, ints.Quantise && quantisable)
+	if n := b.options.Narrow; n != nil {
+		s.narrow = narrowOf(t, n.DType, n.Quantise && quantisable)
 	}
-	if s.integers == nil {
+	if s.narrow == nil {
 		s.packed = pack(t)
 	}
 	if len(t.Shape) == 1 && t.DType != tensor.BF16 {
@@ -167,7 +167,7 @@ func matrix(bw backend.Weight) kernels.Matrix {
 	}
 	w := bw.(*weight)
 	mustHave(
-		w.packed == nil && w.integers == nil, "%s: %v %v, want a format that kernels multiply", w.Name, w.DType,
+		w.packed == nil && w.narrow == nil, "%s: %v %v, want a format that kernels multiply", w.Name, w.DType,
 		w.stored.Shape,
 	)
 	cols := tensor.Elements(w.stored.Shape[1:])
@@ -187,8 +187,8 @@ func row(bw backend.Weight) kernels.Matrix {
 // write writes the bytes [at, at + len(to)) of s as they lie on the device.
 func (s *stored) write(to []byte, at int64) {
 	switch {
-	case s.integers != nil:
-		s.integers.write(to, at)
+	case s.narrow != nil:
+		s.narrow.write(to, at)
 		return
 	case s.packed != nil:
 		s.packed.write(to, at)

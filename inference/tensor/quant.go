@@ -214,7 +214,13 @@ func Int8Scale(largest float32) float32 {
 // is that of comfy_kitchen/tensor/int8_utils.py, which divides by the scale: rounding differs for about one value in
 // 100,000.
 func QuantiseInt8(dst []int8, row []float32) (scale float32) {
-	largest := float32(0)
+	scale = Int8Scale(largestMagnitude(row))
+	RoundInt8(dst, row, scale)
+	return scale
+}
+
+// largestMagnitude returns the largest magnitude of a row, or NaN if there is a NaN in it.
+func largestMagnitude(row []float32) (largest float32) {
 	for _, v := range row {
 		if m := float32(math.Abs(float64(v))); !(m <= largest) { // also if v is NaN
 			largest = m
@@ -223,9 +229,7 @@ func QuantiseInt8(dst []int8, row []float32) (scale float32) {
 			break
 		}
 	}
-	scale = Int8Scale(largest)
-	RoundInt8(dst, row, scale)
-	return scale
+	return largest
 }
 
 // RoundInt8 stores values of a row with a scale, as QuantiseInt8 does.
@@ -234,4 +238,19 @@ func RoundInt8(dst []int8, row []float32, scale float32) {
 	for i, v := range row {
 		dst[i] = int8(max(-128, min(127, math.RoundToEven(float64(v*r)))))
 	}
+}
+
+// QuantiseFP8 stores a row as float8_e4m3fn and returns its scale: the largest magnitude over 448, the largest number
+// of the format. Values are multiplied by the scale's reciprocal and rounded to the nearest number, ties to even. All
+// devices give the same values to the bit. A row with a NaN or an infinity has the scale NaN.
+func QuantiseFP8(dst []byte, row []float32) (scale float32) {
+	largest := largestMagnitude(row)
+	if scale = max(largest/448, leastScale); !(largest <= math.MaxFloat32) {
+		scale = float32(math.NaN())
+	}
+	r := 1 / scale
+	for i, v := range row {
+		dst[i] = F32ToF8E4M3(v * r)
+	}
+	return scale
 }

@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -175,6 +176,28 @@ func bf16Tensor(name string, scale float32, shape ...int) Tensor {
 		t.Data = binary.LittleEndian.AppendUint16(t.Data, F32ToBF16(float32(i)))
 	}
 	return t
+}
+
+// TestQuantiseFP8 quantises rows whose scales are powers of two, so that the codes are known, and rows without a scale.
+func TestQuantiseFP8(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for _, row := range []struct {
+		values []float32
+		codes  []byte
+		scale  float32
+	}{
+		{[]float32{448, 1, -0.5, 17, 19, 0x1p-10, 0x1.8p-9, 0}, []byte{0x7e, 0x38, 0xb0, 0x58, 0x5a, 0, 2, 0}, 1},
+		{[]float32{-896, 2, -1}, []byte{0xfe, 0x38, 0xb0}, 2},
+		{[]float32{0, 0}, []byte{0, 0}, 1e-30},
+		{[]float32{1, nan}, nil, nan}, {[]float32{inf, 1}, nil, nan}, {[]float32{-inf}, nil, nan},
+	} {
+		codes := make([]byte, len(row.values))
+		scale := QuantiseFP8(codes, row.values)
+		if scale != row.scale && !(math.IsNaN(float64(scale)) && math.IsNaN(float64(row.scale))) ||
+			row.codes != nil && !bytes.Equal(codes, row.codes) {
+			t.Errorf("%v: %#x with the scale %v, want %#x with %v", row.values, codes, scale, row.codes, row.scale)
+		}
+	}
 }
 
 func TestSlice(t *testing.T) {

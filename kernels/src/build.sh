@@ -1,9 +1,10 @@
 #!/bin/bash
-# build.sh compiles every .cu here to ../ptx: x.cu for sm_80 and everything after it, x.sm_90a.cu for that target alone.
-# The PTX has the lowest version that knows the target, because the version decides how old a driver may be. It then
-# writes the launchers' table and packers of parameters, ../table.go and ../params.go, and lists the hashes of all that
-# it read and wrote in ../ptx/MANIFEST. It needs clang-22 (Debian's package) and Go, but nothing of CUDA. Paths are
-# relative and the compiler's version is fixed, so that the same sources give the same bytes everywhere.
+# build.sh compiles every .cu here to ../ptx: x.cu for sm_80 and everything after it, x.sm_89.cu for that target and
+# everything after it, x.sm_90a.cu for that target alone. The PTX has the lowest version that knows the target and the
+# instructions used, because the version decides how old a driver may be. It then writes the launchers' table and
+# packers of parameters, ../table.go and ../params.go, and lists the hashes of all that it read and wrote in
+# ../ptx/MANIFEST. It needs clang-22 (Debian's package) and Go, but nothing of CUDA. Paths are relative and the
+# compiler's version is fixed, so that the same sources give the same bytes everywhere.
 set -euo pipefail
 cd "$(dirname "$0")"
 CLANG=${CLANG:-clang-22}
@@ -12,7 +13,7 @@ CLANG=${CLANG:-clang-22}
 version_of() {
   case $1 in
   sm_80) echo 7.0 ;;
-  sm_89) echo 7.8 ;;
+  sm_89) echo 8.4 ;; # products of fp8
   sm_90a) echo 8.0 ;;
   sm_120a) echo 8.7 ;;
   *) echo "build.sh: target $1: no PTX version is known for it" >&2; return 1 ;;

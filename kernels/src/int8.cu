@@ -1,214 +1,21 @@
-// Products of int8, and the quantising of their operands.
+// Products of int8 with 32-bit sums, and the quantising of their operands: the formulas are in scaled.h, with
+// round(y / s) to the nearest integer and s = max |y| / 127.
 //
-//   quantise                q = round(y / s), s = max |y| / 127 for each row y of x·H: H rotates groups of columns
-//                           (rotation.h), if there are any
-//   int8_gemm               C[M, N] = s_a ⊙ (A[M, K]·B[N, K]^T) ⊙ s_b, then bias, residual or gated residual: see Output
-//                           in tile.h
-//   int8_silu               C[M, N] = silu(s_a ⊙ (A·B^T) ⊙ s_b)
-//   int8_gemm_qk_norm_rope  C[M, N] = s_a ⊙ (A·B^T) ⊙ s_b, then RMSNorm and RoPE of queries or keys: see qk_norm_rope.h
-//   int8_swiglu             C[M, N] = silu(s_a ⊙ (A·G^T) ⊙ s_g) ⊙ (s_a ⊙ (A·U^T) ⊙ s_u); half of a tile's columns come
-//                           from each
+// The bits of q and s are those of tensor.Rotate and tensor.QuantiseInt8. Sums are exact if K is at most 2^17.
 //
-// The bits of q and s are those of tensor.Rotate and tensor.QuantiseInt8. A row with a NaN or an infinity has the scale
-// NaN, and so all its products are NaN. Rows of int8 start at multiples of 16 bytes and end in zeros up to such a multiple,
-// which is K. Sums are exact if K is at most 2^17. A sum is multiplied by the scale of its row, then by that of its
-// column, each rounded once.
-//
-// A block of quantise computes a row, 4096 columns at a time: first the largest magnitude, then the rounding, for which
-// it rotates all columns again but those it did last. So it reads rows of more than 4096 columns twice, the second time
-// from the L1 cache.
-//
-// Operands of products may have further columns in bfloat16, such as the thin matrices of an adapter. Their product is
-// added to the scaled sums, in the order of gemm.cu, before anything is done with them.
-//
-// Products have the tiles of gemm.cu, whose slices hold as many bytes, and so twice as many columns. C is bfloat16 with
-// rows that start at multiples of 16 bytes and N a multiple of 8. The _loose kernels store C one value at a time, at any
-// address and also as float32.
-//
-// Rate: memory is the limit of quantise, two bytes read and one written for each value. mma.sync is that of products: it
-// does twice the products of bfloat16 in an instruction, which takes as long on an A100 and half as long on a GeForce.
-#include "int8.h"
-#include "qk_norm_rope.h"
-#include "rotation.h"
+// Rate: mma.sync does twice the products of bfloat16 in an instruction, which takes as long on an A100 and half as long
+// on a GeForce.
+#include "scaled.h"
 
-static constexpr int QUANTISED = 4096, QUANTISE_THREADS = QUANTISED / 16;
-
-// int8_scale returns the scale of a row, from the bits of its largest magnitude: those of infinity and of NaN are above
-// all others.
-DEV float int8_scale(u32 largest) {
-  return largest < 0x7f800000u ? max(f32_of_bits(largest) / 127.0f, 1e-30f) : f32_of_bits(0x7fc00000u);
-}
-
-template <bool ALIGNED> DEV void quantise_body(u8 *dst, int stride, float *scales, Mat x, int cols, int group, float norm) {
-  SHARED static float exchange[exchanged(QUANTISED)];
-  SHARED static __attribute__((aligned(16))) u8 bytes[QUANTISED];
-  SHARED static u32 part[QUANTISE_THREADS / 32];
-  const int row = BLOCK_X;
-  float v[16];
-  u32 largest = 0;
-  int from = 0;
-  for (;; from += QUANTISED) {
-    rotated<ALIGNED>(v, exchange, x, row, from, cols, group, norm);
-    UNROLL
-    for (int i = 0; i < 16; i++) largest = max(largest, bits_of_f32(v[i]) & 0x7fffffffu);
-    if (from + QUANTISED >= cols) break;
-    barrier();
+struct Int8 {
+  MEMBER static float scale(u32 largest) {
+    return largest < 0x7f800000u ? max(f32_of_bits(largest) / 127.0f, 1e-30f) : f32_of_bits(0x7fc00000u);
   }
-  UNROLL
-  for (int m = 16; m; m >>= 1) largest = max(largest, shuffle_xor(largest, m));
-  if (LANE == 0) part[WARP] = largest;
-  barrier();
-  UNROLL
-  for (u32 other : part) largest = max(largest, other);
-  const float scale = int8_scale(largest), inverse = 1.0f / scale;
-  if (TID == 0) stg(scales + row, scale);
-  for (;;) {
-    UNROLL
-    for (int i = 0; i < 16; i++) bytes[rotated_column(i)] = (u8)__nvvm_f2i_rn(v[i] * inverse);
-    barrier();
-    const int col = from + TID * 16;
-    if (col < cols) stg(dst + (i64)row * stride + col, load_shared(shared_address(bytes) + TID * 16));
-    if (from == 0) return;
-    from -= QUANTISED;
-    rotated<ALIGNED>(v, exchange, x, row, from, cols, group, norm);
-  }
-}
-
-KERNEL THREADS(QUANTISE_THREADS, 1) void quantise(u8 *dst, int stride, float *scales, PLAIN(x), int cols, int group, float norm) {
-  quantise_body<true>(dst, stride, scales, MAT(x), cols, group, norm);
-}
-KERNEL THREADS(QUANTISE_THREADS, 1) void quantise_any(u8 *dst, int stride, float *scales, PLAIN(x), int cols, int group, float norm) {
-  quantise_body<false>(dst, stride, scales, MAT(x), cols, group, norm);
-}
-
-// Factor is an operand of a product: rows of int8, stride bytes apart, with a scale for each row.
-struct Factor {
-  const u8 *values;
-  int stride;
-  const float *scales;
+  MEMBER static u8 round(float v) { return (u8)__nvvm_f2i_rn(v); }
 };
 
-// Thin is further columns of the operands, in bfloat16: an adapter's, whose product is added before anything is done with
-// the sums. There are none if depth is 0. `other` is that of up in a SwiGLU.
-struct Thin {
-  const bf16 *a;
-  int a_stride;
-  const bf16 *b, *other;
-  int b_stride, depth;
-};
-
-// scaled turns a warp's sums into values of the product, of which the first is in row `row`. scale(j) has the scales of the
-// two columns that a lane holds of tile column j.
-template <class T, class S>
-DEV void scaled(float (&y)[T::MI][T::NJ][4], const int (&sums)[T::MI][T::NJ][4], const float *scales, int row, int rows, S scale) {
-  float of_row[T::MI][2];
-  UNROLL
-  for (int i = 0; i < T::MI; i++)
-    UNROLL
-    for (int half = 0; half < 2; half++) of_row[i][half] = ldg<float>(scales + min(row + i * 16 + half * 8 + (LANE >> 2), rows - 1));
-  UNROLL
-  for (int j = 0; j < T::NJ; j++) {
-    const f32x2 of_column = scale(j);
-    UNROLL
-    for (int i = 0; i < T::MI; i++)
-      UNROLL
-      for (int k = 0; k < 4; k++) y[i][j][k] = int8_value(sums[i][j][k], of_row[i][k / 2], of_column.v[k % 2]);
-  }
-}
-
-// product_body calls change(y, row, col) before it stores a warp's values, of which the first is element (row, col).
-template <class T, bool WHOLE, class Change>
-DEV void product_body(Factor a, Factor b, const Thin &thin, const Output &out, int depth, Change change) {
-  DYNAMIC_SHARED(shared);
-  int tile_m, tile_n;
-  tile_at(BLOCK_X, tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN - 1) / T::BN);
-  Rows<T, T::BM, true> rows_a;
-  Rows<T, T::BN, true> rows_b;
-  rows_a.begin((const bf16 *)a.values, a.stride / 2, tile_m * T::BM, out.rows, depth / 2);
-  rows_b.begin((const bf16 *)b.values, b.stride / 2, tile_n * T::BN, out.cols, depth / 2);
-  int sums[T::MI][T::NJ][4];
-  multiply<T>(sums, shared_address(shared), rows_a, rows_b, (depth / 2 + T::BK - 1) / T::BK);
-  const int row = tile_m * T::BM + WARP / T::WARPS_N * T::WM, col = tile_n * T::BN + WARP % T::WARPS_N * T::WN;
-  float y[T::MI][T::NJ][4];
-  scaled<T>(y, sums, a.scales, row, out.rows,
-            [&](int j) INLINE { return scales_at<WHOLE>(b.scales, col + j * 8 + (LANE & 3) * 2, out.cols); });
-  if (thin.depth > 0) {
-    barrier(); // no warp still reads the last slice
-    rows_a.begin(thin.a, thin.a_stride, tile_m * T::BM, out.rows, thin.depth);
-    rows_b.begin(thin.b, thin.b_stride, tile_n * T::BN, out.cols, thin.depth);
-    add_products<T>(y, shared_address(shared), rows_a, rows_b, (thin.depth + T::BK - 1) / T::BK);
-  }
-  change(y, row, col);
-  UNROLL
-  for (int j = 0; j < T::NJ; j += 4)
-    store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col + j * 8, [&](int i, int jj, int k) { return y[i][j + jj][k]; });
-}
-
-// gate and up have the same stride.
-template <class T, bool WHOLE> DEV void swiglu_body(Factor a, Factor gate, Factor up, const Thin &thin, const Output &out, int depth) {
-  static_assert(T::WN == 64);
-  DYNAMIC_SHARED(shared);
-  int tile_m, tile_n;
-  tile_at(BLOCK_X, tile_m, tile_n, (out.rows + T::BM - 1) / T::BM, (out.cols + T::BN / 2 - 1) / (T::BN / 2));
-  Rows<T, T::BM, true> rows_a;
-  PairedRows<T, true> rows_b;
-  rows_a.begin((const bf16 *)a.values, a.stride / 2, tile_m * T::BM, out.rows, depth / 2);
-  rows_b.begin((const bf16 *)gate.values, (const bf16 *)up.values, gate.stride / 2, tile_n * T::BN / 2, out.cols, depth / 2);
-  int sums[T::MI][T::NJ][4];
-  multiply<T>(sums, shared_address(shared), rows_a, rows_b, (depth / 2 + T::BK - 1) / T::BK);
-  const int row = tile_m * T::BM + WARP / T::WARPS_N * T::WM, col = tile_n * (T::BN / 2) + WARP % T::WARPS_N * (T::WN / 2);
-  float y[T::MI][T::NJ][4];
-  scaled<T>(y, sums, a.scales, row, out.rows, [&](int j) INLINE {
-    return scales_at<WHOLE>(j < 4 ? gate.scales : up.scales, col + j % 4 * 8 + (LANE & 3) * 2, out.cols);
-  });
-  if (thin.depth > 0) {
-    barrier();
-    rows_a.begin(thin.a, thin.a_stride, tile_m * T::BM, out.rows, thin.depth);
-    rows_b.begin(thin.b, thin.other, thin.b_stride, tile_n * T::BN / 2, out.cols, thin.depth);
-    add_products<T>(y, shared_address(shared), rows_a, rows_b, (thin.depth + T::BK - 1) / T::BK);
-  }
-  store<T::MI, 1, WHOLE>(out, InOrder{out.rows}, row, col, [&](int i, int j, int k) { return silu(y[i][j][k]) * y[i][j + 4][k]; });
-}
-
-#define FACTOR(m) const u8 *m, int m##_stride, const float *m##_scales
-#define THE(m) Factor{m, m##_stride, m##_scales}
-#define THIN const bf16 *a_thin, int a_thin_stride, const bf16 *b_thin, int b_thin_stride, int thin
-#define THE_THIN Thin{a_thin, a_thin_stride, b_thin, b_thin, b_thin_stride, thin}
-// TILE_OF_INT8 is TILE_OF for slices that hold two columns for each one of bfloat16.
-#define TILE_OF_INT8(T, n, WHOLE) TILE(T::BM, n, T::BK * 2, T::STAGES, T::SHARED_BYTES, takes(true, WHOLE))
-
-#define INT8_GEMM(name, T, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF_INT8(T, T::BN, WHOLE) void name(    \
-      FACTOR(a), FACTOR(b), THIN, PLAIN(dst), PLAIN(bias), PLAIN(gate), int rows, int cols, int add, int depth) {    \
-    const Output out = {MAT(dst), MAT(bias), MAT(gate), rows, cols, add};                                            \
-    product_body<T, WHOLE>(THE(a), THE(b), THE_THIN, out, depth, [](auto &, int, int) INLINE {});                    \
-  }
-#define INT8_SILU(name, T, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF_INT8(T, T::BN, WHOLE) void name(    \
-      FACTOR(a), FACTOR(b), PLAIN(dst), int rows, int cols, int depth) {                                             \
-    const Output out = {MAT(dst), {}, {}, rows, cols, 0};                                                            \
-    product_body<T, WHOLE>(THE(a), THE(b), {}, out, depth, [](auto &y, int, int) INLINE {                            \
-      UNROLL for (auto &tiles : y) UNROLL for (auto &tile : tiles) UNROLL for (float &v : tile) v = silu(v);         \
-    });                                                                                                              \
-  }
-// A warp computes whole heads.
-#define INT8_QK_NORM_ROPE(name, T, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF_INT8(T, T::BN, true) void name(    \
-      FACTOR(a), FACTOR(b), THIN, PLAIN(dst), int rows, int cols, int depth, PLAIN(w), const float *cos,             \
-      const float *sin, int cos_stride, int sin_stride, int halves, int head_cols, float eps) {                      \
-    static_assert(T::WN == HEAD);                                                                                    \
-    const QKNormRoPE qk = {MAT(w), cos, sin, cos_stride, sin_stride, halves, head_cols, eps};                        \
-    const Output out = {MAT(dst), {}, {}, rows, cols, 0};                                                            \
-    product_body<T, true>(THE(a), THE(b), THE_THIN, out, depth, [&](auto &y, int row, int col) INLINE {              \
-      UNROLL                                                                                                         \
-      for (int i = 0; i < T::MI; i++) qk_norm_rope(y[i], qk, row + i * 16, rows, col);                               \
-    });                                                                                                              \
-  }
-#define INT8_SWIGLU(name, T, WHOLE, BLOCKS) KERNEL THREADS(T::SIZE, BLOCKS) TILE_OF_INT8(T, T::BN / 2, WHOLE)         \
-  void name(FACTOR(a), const u8 *gate, const u8 *up, int b_stride, const float *gate_scales, const float *up_scales, \
-            const bf16 *a_thin, int a_thin_stride, const bf16 *gate_thin, const bf16 *up_thin, int b_thin_stride,    \
-            int thin, PLAIN(dst), int rows, int cols, int depth) {                                                   \
-    swiglu_body<T, WHOLE>(THE(a), {gate, b_stride, gate_scales}, {up, b_stride, up_scales},                          \
-                          {a_thin, a_thin_stride, gate_thin, up_thin, b_thin_stride, thin},                          \
-                          {MAT(dst), {}, {}, rows, cols, 0}, depth);                                                 \
-  }
+QUANTISE(quantise, Int8, true)
+QUANTISE(quantise_any, Int8, false)
 
 using Large = Tile<128, 256, 32, 64, 64, 3>;
 using Medium = Tile<128, 128, 32, 64, 64, 3>;
@@ -218,16 +25,16 @@ using LargeQK = Tile<128, 256, 32, 32, 128, 3>;
 using MediumQK = Tile<128, 128, 32, 32, 128, 3>;
 using SmallQK = Tile<64, 128, 64, 16, 128, 3>;
 
-INT8_GEMM(int8_gemm_128x256, Large, true, 1)
-INT8_GEMM(int8_gemm_128x128, Medium, true, 2)
-INT8_GEMM(int8_gemm_64x64, Small, true, 3)
-INT8_GEMM(int8_gemm_loose, Small, false, 2)
-INT8_SILU(int8_silu_64x64, Small, true, 3)
-INT8_SILU(int8_silu_loose, Small, false, 2)
-INT8_QK_NORM_ROPE(int8_gemm_qk_norm_rope_128x256, LargeQK, 1)
-INT8_QK_NORM_ROPE(int8_gemm_qk_norm_rope_128x128, MediumQK, 2)
-INT8_QK_NORM_ROPE(int8_gemm_qk_norm_rope_64x128, SmallQK, 2)
-INT8_SWIGLU(int8_swiglu_128x256, Large, true, 1)
-INT8_SWIGLU(int8_swiglu_128x128, Medium, true, 2)
-INT8_SWIGLU(int8_swiglu_64x128, SmallPair, true, 1)
-INT8_SWIGLU(int8_swiglu_loose, SmallPair, false, 1)
+SCALED_GEMM(int8_gemm_128x256, int, Large, true, 1)
+SCALED_GEMM(int8_gemm_128x128, int, Medium, true, 2)
+SCALED_GEMM(int8_gemm_64x64, int, Small, true, 3)
+SCALED_GEMM(int8_gemm_loose, int, Small, false, 2)
+SCALED_SILU(int8_silu_64x64, int, Small, true, 3)
+SCALED_SILU(int8_silu_loose, int, Small, false, 2)
+SCALED_QK_NORM_ROPE(int8_gemm_qk_norm_rope_128x256, int, LargeQK, 1)
+SCALED_QK_NORM_ROPE(int8_gemm_qk_norm_rope_128x128, int, MediumQK, 2)
+SCALED_QK_NORM_ROPE(int8_gemm_qk_norm_rope_64x128, int, SmallQK, 2)
+SCALED_SWIGLU(int8_swiglu_128x256, int, Large, true, 1)
+SCALED_SWIGLU(int8_swiglu_128x128, int, Medium, true, 2)
+SCALED_SWIGLU(int8_swiglu_64x128, int, SmallPair, true, 1)
+SCALED_SWIGLU(int8_swiglu_loose, int, SmallPair, false, 1)

@@ -7,7 +7,7 @@
 //
 // Rate: wgmma is the limit if M and N fill the card, with twice the products of bfloat16 in the same time.
 #include "grid.h"
-#include "int8.h"
+#include "value.h"
 #include "qk_norm_rope.h"
 
 // Scales are those of the rows of both operands. `other` has those of up in a SwiGLU.
@@ -24,7 +24,7 @@ struct RowScales {
     for (int half = 0; half < 2; half++) v[half] = ldg<float>(scales + min(row + half * 8 + (LANE >> 2), rows - 1));
   }
   // value is sum k of the four of a tile, times the scales of its row and column.
-  MEMBER float value(int sum, int k, f32x2 columns) const { return int8_value(sum, v[k / 2], columns.v[k % 2]); }
+  MEMBER float value(int sum, int k, f32x2 columns) const { return scaled_value(sum, v[k / 2], columns.v[k % 2]); }
 };
 
 // product_body calls change(y, row, col) before it stores CHUNK tiles of 8 columns of a warp, of which the first value is

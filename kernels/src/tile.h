@@ -108,6 +108,9 @@ template <class T, class N> DEV void clear(N (&acc)[T::MI][T::NJ][4]) {
 template <int BK> DEV u32 rows_of_a(int row) { return permuted<BK>(row + (LANE & 15), LANE >> 4); }
 template <int BK> DEV u32 rows_of_b(int row) { return permuted<BK>(row + (LANE & 7) + (LANE >> 4 << 3), LANE >> 3 & 1); }
 
+// settle is called for each fragment of the sums after 64 bytes of each row. Only sums that have two parts need it.
+template <class N> DEV void settle(N (&)[4]) {}
+
 // multiply_slice adds the product of one slice to a warp's sums. a(i, right) is the address that a lane passes for the
 // i-th 16 rows of A, `right` bytes to the right, b(j, right) that for B. Rows are permuted, so it is an exclusive or.
 template <class T, class N, class A, class B> DEV void multiply_slice(N (&acc)[T::MI][T::NJ][4], A a, B b) {
@@ -121,7 +124,10 @@ template <class T, class N, class A, class B> DEV void multiply_slice(N (&acc)[T
     UNROLL
     for (int i = 0; i < T::MI; i++)
       UNROLL
-      for (int j = 0; j < T::NJ; j++) multiply_add(acc[i][j], af[i], bf[j / 2][j % 2 * 2], bf[j / 2][j % 2 * 2 + 1]);
+      for (int j = 0; j < T::NJ; j++) {
+        multiply_add(acc[i][j], af[i], bf[j / 2][j % 2 * 2], bf[j / 2][j % 2 * 2 + 1]);
+        if (k % 2) settle(acc[i][j]);
+      }
   }
 }
 

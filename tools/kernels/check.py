@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPEED = ROOT / "kernels" / "SPEED.md"
 # The GPU architectures for which the PTX of each target is assembled.
-ARCHES = {"sm_80": ["sm_80", "sm_86", "sm_89", "sm_90", "sm_120"], "sm_90a": ["sm_90a"]}
+ARCHES = {"sm_80": ["sm_80", "sm_86", "sm_89", "sm_90", "sm_120"], "sm_89": ["sm_89", "sm_120"], "sm_90a": ["sm_90a"]}
 COLUMNS = sorted({a for arches in ARCHES.values() for a in arches}, key=lambda a: (int(re.sub(r"\D", "", a)), a))
 # The architectures whose loops are counted: the first with tensor cores for these kernels, and later ones whose code
 # differs.
@@ -53,9 +53,9 @@ def assemble(ptxas, arch, ptx, out):
 
 def loops(nvdisasm, cubin):
     """Returns {kernel: {mnemonic: count}} for one loop of each kernel: the instructions between a label and the branch
-    back to it. It is the loop with most HMMA or IMMA instructions (of nested loops the innermost), or the loop with the
-    largest share of HGMMA or IGMMA instructions. Those are also counted by their whole names with modifiers. Products of
-    int8, IMMA and IGMMA, are counted as HMMA and HGMMA. "all" is the number of instructions."""
+    back to it. It is the loop with most HMMA, IMMA or QMMA instructions (of nested loops the innermost), or the loop
+    with the largest share of HGMMA or IGMMA instructions. Those are also counted by their whole names with modifiers.
+    Products of 8 bits, IMMA, QMMA and IGMMA, are counted as HMMA and HGMMA. "all" is the number of instructions."""
     text = subprocess.run([nvdisasm, "-c", cubin], capture_output=True, text=True, check=True).stdout
     result = {}
     for part in re.split(r"^\.text\.", text, flags=re.M)[1:]:
@@ -69,14 +69,15 @@ def loops(nvdisasm, cubin):
                 target = re.search(r"`\((\.L_x_\d+)\)", m[2])
                 if m[1].startswith("BRA") and target and target[1] in labels:
                     body = code[labels[target[1]] :]
-                    hmma, hgmma = (sum(x.startswith(names) for x in body) for names in (("HMMA", "IMMA"), ("HGMMA", "IGMMA")))
+                    names = ("HMMA", "IMMA", "QMMA"), ("HGMMA", "IGMMA")
+                    hmma, hgmma = (sum(x.startswith(n) for x in body) for n in names)
                     rank = hmma + hgmma / len(body)
                     if rank and (best is None or rank > best[0]):
                         best = rank, body
         if best:
             count = {"all": len(best[1])}
             for x in best[1]:
-                name = re.sub("^I(G?MMA)$", r"H\1", x.split(".")[0])
+                name = re.sub("^[IQ](G?MMA)$", r"H\1", x.split(".")[0])
                 count[name] = count.get(name, 0) + 1
                 if name == "HGMMA":
                     count[x] = count.get(x, 0) + 1
@@ -156,7 +157,7 @@ def main(tools):
             prediction = f"{limit}: {100 * clocks['mma'] // clocks[limit]} %" if arch == "sm_80" else ""
             rows.append([kernel, arch, hmma, ldsm, c.get("LDGSTS", 0), c.get("MUFU", 0), c.get("BAR", 0), c["all"],
                          f"{hmma / c['all']:.2f}", prediction])
-    head = ["kernel", "for", "HMMA, IMMA", "LDSM", "LDGSTS", "MUFU", "BAR", "all", "HMMA/all",
+    head = ["kernel", "for", "HMMA, IMMA, QMMA", "LDSM", "LDGSTS", "MUFU", "BAR", "all", "HMMA/all",
             "bound by, and mma's share (prediction)"]
     text = section(text, "loops", table(head, rows))
     head = ["kernel", "HGMMA, IGMMA", "SYNCS", "MUFU", "all", "clocks: wgmma", "shared memory", "MUFU", "issue",

@@ -204,7 +204,8 @@ func wrapped(names []string) string {
 
 // initialisms are written as Go does.
 var initialisms = map[string]string{
-	"gemm": "GEMM", "qk": "QK", "rms": "RMS", "silu": "SiLU", "swiglu": "SwiGLU", "rope": "RoPE", "wgmma": "WGMMA",
+	"fp8": "FP8", "gemm": "GEMM", "qk": "QK", "rms": "RMS", "rope": "RoPE", "silu": "SiLU", "swiglu": "SwiGLU",
+	"wgmma": "WGMMA",
 }
 
 func goName(name string) string {

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"sync/atomic"
 	"unsafe"
@@ -13,40 +14,49 @@ import (
 	"github.com/kleinbild/kleinbild/kernels/cu"
 )
 
-// Int8 says what a backend computes in integers: products with weights that are stored as int8 and have a scale for
+// Narrow says what a backend computes in 8 bits: products with weights that are stored in DType and have a scale for
 // each row, or one scale.
-type Int8 struct {
+type Narrow struct {
+	// DType is tensor.I8, with exact sums, or tensor.F8E4M3, for devices that FP8 names.
+	DType tensor.DType
 	// Quantise says that weights of LinearWeight in bfloat16, float16 and float32 are quantised while they are copied to
 	// the device.
 	Quantise bool
 }
 
-// integers is a matrix of int8 as it lies on the device, for products in integers: its rows, each filled up with zeros
-// to stride bytes, and behind them a float32 scale for each row.
-type integers struct {
+// ErrNoFP8 is wrapped by the error of New if a device has no products of fp8.
+var ErrNoFP8 = errors.New("no products of fp8, which cards of compute capability 8.9 and from 12.0 on have")
+
+// narrow is a matrix of int8 or fp8 as it lies on the device, for products in 8 bits: its rows, each filled up with
+// zeros to stride bytes, and behind them a float32 scale for each row.
+type narrow struct {
+	dtype              tensor.DType
 	source             tensor.Tensor
 	rows, cols, stride int
 	rotation           int
-	// scales are the bits of the scales of rows that were quantised, 0 of the others. They are nil if source is int8.
+	// scales are the bits of the scales of rows that were quantised, 0 of the others. They are nil if source is stored in
+	// dtype.
 	scales []atomic.Uint32
 }
 
-// integersOf plans how t lies on the device for products in integers. It returns nil if there are none with t: it must
-// be a matrix of int8 with scales of rows or one scale or, if quantise is set, one of floats that were not quantised
+// narrowOf plans how t lies on the device for products in 8 bits. It returns nil if there are none with t: it must be a
+// matrix of dtype with scales of rows or one scale or, if quantise is set, one of floats that were not quantised
 // before.
-func integersOf(t tensor.Tensor, quantise bool) *integers {
+func narrowOf(t tensor.Tensor, dtype tensor.DType, quantise bool) *narrow {
 	if len(t.Shape) != 2 || t.Shape[1] > kernels.MaxInt8Depth {
 		return nil
 	}
-	m := &integers{source: t, rows: t.Shape[0], cols: t.Shape[1], stride: kernels.Int8Columns(t.Shape[1])}
+	m := &narrow{dtype: dtype, source: t, rows: t.Shape[0], cols: t.Shape[1], stride: kernels.Int8Columns(t.Shape[1])}
 	switch {
-	case t.DType == tensor.I8 && (t.Quant == nil || t.Quant.Blocks == nil && t.Quant.Columns == nil):
+	case t.DType == dtype && (t.Quant == nil || t.Quant.Blocks == nil && t.Quant.Columns == nil):
 		if m.rotation = t.Rotation(); m.rotation == 1 {
 			m.rotation = 0
 		}
 	case quantise && t.Scale == 1 && t.Quant == nil &&
 		(t.DType == tensor.BF16 || t.DType == tensor.F16 || t.DType == tensor.F32):
-		m.rotation, m.scales = tensor.RotationFor(m.cols), make([]atomic.Uint32, m.rows)
+		if m.scales = make([]atomic.Uint32, m.rows); dtype == tensor.I8 {
+			m.rotation = tensor.RotationFor(m.cols)
+		}
 	default:
 		return nil
 	}
@@ -57,12 +67,12 @@ func integersOf(t tensor.Tensor, quantise bool) *integers {
 }
 
 // scalesAt is the offset of the scales.
-func (m *integers) scalesAt() int64 { return int64(m.rows) * int64(m.stride) }
+func (m *narrow) scalesAt() int64 { return int64(m.rows) * int64(m.stride) }
 
-func (m *integers) bytes() int64 { return m.scalesAt() + 4*int64(m.rows) }
+func (m *narrow) bytes() int64 { return m.scalesAt() + 4*int64(m.rows) }
 
 // write writes the bytes [at, at + len(to)) of the matrix. Several goroutines may write parts of it.
-func (m *integers) write(to []byte, at int64) {
+func (m *narrow) write(to []byte, at int64) {
 	r := m.reader()
 	for len(to) > 0 && at < m.scalesAt() {
 		row, from := int(at/int64(m.stride)), int(at%int64(m.stride))
@@ -79,16 +89,19 @@ func (m *integers) write(to []byte, at int64) {
 
 // rowReader reads rows of a matrix, with memory for one row.
 type rowReader struct {
-	*integers
+	*narrow
 	wide, scratch []float32
 	line          []byte
 	values        []int8 // line's, without the zeros behind the last column
 }
 
-func (m *integers) reader() *rowReader {
-	r := &rowReader{integers: m, line: make([]byte, m.stride)}
+func (m *narrow) reader() *rowReader {
+	r := &rowReader{narrow: m, line: make([]byte, m.stride)}
 	if m.scales != nil {
-		r.wide, r.scratch = make([]float32, m.cols), make([]float32, m.cols)
+		r.wide = make([]float32, m.cols)
+	}
+	if m.scales != nil && m.dtype == tensor.I8 {
+		r.scratch = make([]float32, m.cols)
 		r.values = unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(r.line))), m.cols)
 	}
 	return r
@@ -102,6 +115,10 @@ func (r *rowReader) row(i int) []byte {
 	}
 	dtype := r.source.DType
 	simd.Widen(r.wide, dtype, r.source.Data[dtype.Bytes(i*r.cols):])
+	if r.dtype == tensor.F8E4M3 {
+		r.scales[i].Store(math.Float32bits(tensor.QuantiseFP8(r.line[:r.cols], r.wide)))
+		return r.line
+	}
 	scale := simd.QuantiseF32(r.values, r.wide, r.scratch, r.rotation)
 	r.scales[i].Store(math.Float32bits(scale))
 	return r.line
@@ -122,52 +139,72 @@ func (r *rowReader) scale(i int) float32 {
 	return math.Float32frombits(r.scales[i].Load())
 }
 
-// integersIn returns w if products with it are computed in integers, else nil.
-func integersIn(w backend.Weight) *weight {
-	if w, ok := w.(*weight); ok && w.integers != nil {
+// narrowIn returns w if products with it are computed in 8 bits, else nil.
+func narrowIn(w backend.Weight) *weight {
+	if w, ok := w.(*weight); ok && w.narrow != nil {
 		return w
 	}
 	return nil
 }
 
-// quantised returns the rows of w on the device, with a matrix beside them. w.integers must not be nil.
+// quantised returns the rows of w on the device, with a matrix beside them. w.narrow must not be nil.
 func (w *weight) quantised(beside backend.Matrix) kernels.Quantised {
-	m := w.integers
+	m := w.narrow
 	at := w.part.at + cu.DevicePtr(w.offset)
 	return kernels.Quantised{
 		Values: kernels.Matrix{
-			Data: at + cu.DevicePtr(w.from*m.stride), Rows: w.to - w.from, Cols: m.stride, Stride: m.stride, DType: kernels.I8,
+			Data: at + cu.DevicePtr(w.from*m.stride), Rows: w.to - w.from, Cols: m.stride, Stride: m.stride,
+			DType: m.operations().dtype,
 		},
 		Scales: at + cu.DevicePtr(m.scalesAt()+4*int64(w.from)),
 		Beside: view(beside),
 	}
 }
 
-// linearInt8 is Linear in integers, with a matrix beside w unless it is the zero Matrix.
-func (b *Backend) linearInt8(
+// narrowOperations are the operations of a format of 8 bits that do not depend on an epilogue.
+type narrowOperations struct {
+	dtype            kernels.DType
+	quantise, swiglu *kernels.Operation
+}
+
+var (
+	inInt8 = narrowOperations{kernels.I8, kernels.OpQuantise, kernels.OpInt8SwiGLU}
+	inFP8  = narrowOperations{kernels.F8, kernels.OpQuantiseFP8, kernels.OpFP8SwiGLU}
+)
+
+func (m *narrow) operations() narrowOperations {
+	if m.dtype == tensor.F8E4M3 {
+		return inFP8
+	}
+	return inInt8
+}
+
+// linearNarrow is Linear in 8 bits, with a matrix beside w unless it is the zero Matrix.
+func (b *Backend) linearNarrow(
 	dst, x backend.Matrix, w *weight, beside backend.Matrix, e kernels.Epilogue, ep backend.Epilogue,
 ) {
-	operation := e.Int8Operation()
+	operation := e.NarrowOperation(w.narrow.operations().dtype)
 	b.rehearse(dst, kernels.Shape{
-		Operation: operation, Depth: w.integers.stride + beside.Cols, Beside: beside.Cols,
+		Operation: operation, Depth: w.narrow.stride + beside.Cols, Beside: beside.Cols,
 	})
 	b.factor(x, w, beside, func(x kernels.Quantised) {
 		b.issue("linear", kernels.Find(operation), func(q *kernels.Queue) error {
 			e := e
 			e.Bias, e.QKNormRoPE.Weight = row(ep.Bias), row(ep.QKNormRoPE.Weight)
-			return q.Int8GEMM(view(dst), x, w.quantised(beside), e, kernels.Auto)
+			return q.NarrowGEMM(view(dst), x, w.quantised(beside), e, kernels.Auto)
 		}, w, ep.Bias, ep.QKNormRoPE.Weight)
 	})
 }
 
-// swiGLUInt8 is SwiGLU in integers, for two weights of one rotation, with matrices beside both or none.
-func (b *Backend) swiGLUInt8(dst, x backend.Matrix, gate, up *weight, gateBeside, upBeside backend.Matrix) {
+// swiGLUNarrow is SwiGLU in 8 bits, for two weights of one rotation, with matrices beside both or none.
+func (b *Backend) swiGLUNarrow(dst, x backend.Matrix, gate, up *weight, gateBeside, upBeside backend.Matrix) {
+	operation := gate.narrow.operations().swiglu
 	b.rehearse(dst, kernels.Shape{
-		Operation: kernels.OpInt8SwiGLU.Name, Depth: gate.integers.stride + gateBeside.Cols, Beside: gateBeside.Cols,
+		Operation: operation.Name, Depth: gate.narrow.stride + gateBeside.Cols, Beside: gateBeside.Cols,
 	})
 	b.factor(x, gate, gateBeside, func(x kernels.Quantised) {
-		b.issue("swiglu", kernels.OpInt8SwiGLU, func(q *kernels.Queue) error {
-			return q.Int8SwiGLU(view(dst), x, gate.quantised(gateBeside), up.quantised(upBeside), kernels.Auto)
+		b.issue("swiglu", operation, func(q *kernels.Queue) error {
+			return q.NarrowSwiGLU(view(dst), x, gate.quantised(gateBeside), up.quantised(upBeside), kernels.Auto)
 		}, gate, up)
 	})
 }
@@ -177,15 +214,15 @@ func (b *Backend) swiGLUInt8(dst, x backend.Matrix, gate, up *weight, gateBeside
 func (b *Backend) factor(x backend.Matrix, w *weight, beside backend.Matrix, f func(x kernels.Quantised)) {
 	own, thin := x, backend.Matrix{}
 	if beside.Buffer != nil {
-		own, thin = x.ColRange(0, w.integers.cols), x.ColRange(w.integers.cols, x.Cols)
+		own, thin = x.ColRange(0, w.narrow.cols), x.ColRange(w.narrow.cols, x.Cols)
 	}
-	b.quantised(own, w.integers.rotation, func(x kernels.Quantised) {
+	b.quantised(own, w.narrow, func(x kernels.Quantised) {
 		x.Beside = view(thin)
 		f(x)
 	})
 }
 
-// unchanged is the matrix of Unchanged, with its quantised rows and their memory after the first product in integers
+// unchanged is the matrix of Unchanged, with its quantised rows and their memory after the first product in 8 bits
 // that reads it.
 type unchanged struct {
 	x        backend.Matrix
@@ -194,7 +231,7 @@ type unchanged struct {
 	rotation int // that of rows
 }
 
-// Unchanged calls f. Products in it with x, all of it, and weights of int8 of the same rotation quantise x once.
+// Unchanged calls f. Products in it with x, all of it, and weights in 8 bits of the same rotation quantise x once.
 func (b *Backend) Unchanged(x backend.Matrix, f func()) {
 	outer := b.unchanged
 	b.unchanged = unchanged{x: x}
@@ -223,19 +260,20 @@ func (b *Backend) forgetting(f func()) {
 	f()
 }
 
-// quantised calls f with the rows of x as products in integers read them, which are rotated in groups of `rotation`
-// columns, 0 for none. They lie in working memory, which is free again behind f, unless x is that of Unchanged.
-func (b *Backend) quantised(x backend.Matrix, rotation int, f func(x kernels.Quantised)) {
+// quantised calls f with the rows of x as products with w read them: in its format, and rotated as it is. They lie in
+// working memory, which is free again behind f, unless x is that of Unchanged.
+func (b *Backend) quantised(x backend.Matrix, w *narrow, f func(x kernels.Quantised)) {
+	rotation, operations := w.rotation, w.operations()
 	u := &b.unchanged
 	cols := kernels.Int8Columns(x.Cols)
 	scalesAt := aligned(int64(x.Rows) * int64(cols))
 	bytes := scalesAt + 4*int64(x.Rows)
 	at := func(at cu.DevicePtr) kernels.Quantised {
 		rows := kernels.Quantised{
-			Values: kernels.Matrix{Data: at, Rows: x.Rows, Cols: cols, Stride: cols, DType: kernels.I8},
+			Values: kernels.Matrix{Data: at, Rows: x.Rows, Cols: cols, Stride: cols, DType: operations.dtype},
 			Scales: at + cu.DevicePtr(scalesAt),
 		}
-		b.issue("quantise", kernels.OpQuantise, func(q *kernels.Queue) error { return q.Quantise(rows, view(x), rotation) })
+		b.issue("quantise", operations.quantise, func(q *kernels.Queue) error { return q.Quantise(rows, view(x), rotation) })
 		return rows
 	}
 	switch {

@@ -1,9 +1,9 @@
-// int8.h turns sums of products of int8 into values.
+// value.h turns sums of products of 8 bits into values.
 #pragma once
 #include "cu.h"
 
-// int8_value is a sum of products of int8, multiplied by the scale of its row, then by that of its column.
-DEV float int8_value(int sum, float of_row, float of_column) { return times(times((float)sum, of_row), of_column); }
+// scaled_value is a sum of products, multiplied by the scale of its row, then by that of its column.
+template <class N> DEV float scaled_value(N sum, float of_row, float of_column) { return times(times((float)sum, of_row), of_column); }
 
 // scales_at returns the scales of two columns, or of the last ones behind them. If PAIRS, the number of columns is even
 // and the scales lie at a multiple of 8 bytes.
