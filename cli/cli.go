@@ -141,6 +141,8 @@ func withFlag(err error) error {
 		return fmt.Errorf("%w; use --device cpu or auto", err)
 	case errors.Is(err, inference.ErrNoFloat32):
 		return fmt.Errorf("%w; use --device cpu", err)
+	case errors.Is(err, inference.ErrNoFP8):
+		return fmt.Errorf("%w; use --precision int8 or auto", err)
 	}
 	return err
 }

@@ -315,7 +315,7 @@ func TestUsage(t *testing.T) {
 		{"sequence length 0", "generate -p x --max-sequence-length 0", []string{"1 to 512"}},
 		{"sequence length 513", "generate -p x --max-sequence-length 513", []string{"513", "1 to 512"}},
 		{"tokens' sequence length", "tokens -p x --max-sequence-length=-1", []string{"-1", "1 to 512"}},
-		{"precision", "generate -p x --precision fp16", []string{`"fp16"`, "auto, float32, bf16 or int8"}},
+		{"precision", "generate -p x --precision fp16", []string{`"fp16"`, "auto, float32, bf16, int8 or fp8"}},
 		{"device", "generate -p x --device gpu", []string{`"gpu"`, "auto, cpu or cuda"}},
 		{"variant", "generate -p x --variant turbo", []string{`"turbo"`, "distilled, base or kv"}},
 		{"five pictures", "generate -p x -i ref.png -i ref.png -i ref.png -i ref.png -i ref.png",

@@ -23,8 +23,8 @@ var helpTexts = kong.Vars{
 	"weighted_help": "Search for the scales with the least weighted error. Default for Q6_K and Q4_K.",
 	"quality_precision_help": "One precision for all models, or one for each, after a comma: " +
 		"--precision float32,int8. Default: auto.",
-	"precision_help": "auto, float32 (exact), bf16 (as models usually run) or int8 (faster, with less memory, and " +
-		"less exact). Default: auto.",
+	"precision_help": "auto, float32 (exact), bf16 (as models usually run), int8 (faster, with less memory, and " +
+		"less exact) or fp8 (for fp8 files, on cards that multiply it). Default: auto.",
 	"aspect_help": "The shape of the picture: square, landscape (default), portrait, photo, photo_v, standard, " +
 		"standard_v, wide, a ratio such as 16:9 for the nearest of these shapes, or match for the size of image 1.",
 	"seed_help": "The same seed gives the same picture; -1 is random. Default: random.",

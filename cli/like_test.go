@@ -205,7 +205,7 @@ func TestLikeOfStrangeFiles(t *testing.T) {
 		{"large size", func(m *picture.Metadata) { m.Width, m.Height = 1<<20, 1<<20 },
 			"want each side a multiple of 16 from 64 to 2048"},
 		{"variant", func(m *picture.Metadata) { m.Variant = "turbo" }, "want distilled, base or kv"},
-		{"precision", func(m *picture.Metadata) { m.Precision = "int4" }, "want auto, float32, bf16 or int8"},
+		{"precision", func(m *picture.Metadata) { m.Precision = "int4" }, "want auto, float32, bf16, int8 or fp8"},
 		{"control characters", func(m *picture.Metadata) { m.Device = "\x1b]0;title\a\n" }, ""},
 		{"five references", func(m *picture.Metadata) { m.References = make([]picture.ReferenceFile, 5) },
 			"5 reference pictures"},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kleinbild/kleinbild/inference/backend"
@@ -41,10 +42,13 @@ const (
 	// Int8 computes products with weights of int8 in integers. It quantises the weights of the transformer's blocks if
 	// they are bfloat16, float16 or float32. All else is computed as PrecisionAuto would for such a model.
 	Int8 Precision = "int8"
+	// FP8 computes products with weights of fp8 (e4m3) in it, on graphics cards that can. It quantises the weights of the
+	// transformer's blocks if they are bfloat16, float16 or float32. All else is computed as by BF16.
+	FP8 Precision = "fp8"
 )
 
 // Precisions are the names of all precisions.
-var Precisions = []Precision{PrecisionAuto, Float32, BF16, Int8}
+var Precisions = []Precision{PrecisionAuto, Float32, BF16, Int8, FP8}
 
 // ParseDevice accepts "", which means DeviceAuto.
 func ParseDevice(name string) (Device, error) {
@@ -62,10 +66,10 @@ func ParsePrecision(name string) (Precision, error) {
 	switch p := Precision(name); p {
 	case "":
 		return PrecisionAuto, nil
-	case PrecisionAuto, Float32, BF16, Int8:
+	case PrecisionAuto, Float32, BF16, Int8, FP8:
 		return p, nil
 	}
-	return "", fmt.Errorf("precision %q, want auto, float32, bf16 or int8", name)
+	return "", fmt.Errorf("precision %q, want auto, float32, bf16, int8 or fp8", name)
 }
 
 // ErrNoCUDA is wrapped by the error of Open if DeviceCUDA is asked for and no graphics card can be used.
@@ -74,12 +78,15 @@ var ErrNoCUDA = errors.New("device cuda")
 // ErrNoFloat32 is wrapped by the error of Open if Float32 is asked for on a device that computes only in bf16.
 var ErrNoFloat32 = errors.New("it computes in bf16, not in float32")
 
+// ErrNoFP8 is wrapped by the error of Open if FP8 is asked for on a device that cannot compute in it.
+var ErrNoFP8 = cuda.ErrNoFP8
+
 // noDriverNotice lacks the places where the driver's library was searched for, which doctor shows.
 var noDriverNotice = fmt.Sprintf("computing on the processor: %v", cu.ErrNoDriver)
 
 // openBackend chooses and opens the backend for opts and a checkpoint; nothing else chooses one. Without a checkpoint,
-// for an upscaler, the precision must not be int8. p is the precision that it computes in. The notices say why a
-// graphics card is not used, or why int8 changes nothing.
+// for an upscaler, the precision must not be int8 or fp8. p is the precision that it computes in. The notices say why a
+// graphics card is not used, or why int8 or fp8 changes nothing.
 func openBackend(
 	opts Options, ckpt *checkpoint.Checkpoint,
 ) (b backend.Backend, p Precision, notices []string, err error) {
@@ -115,13 +122,25 @@ func openBackend(
 			}
 			break
 		}
-		if b, p, notices, err = openCUDA(&gpu, precision, ckpt); err == nil {
+		b, p, notices, err = openCUDA(&gpu, precision, ckpt)
+		if without := err; errors.Is(err, ErrNoFP8) {
+			b, p, notices, err = openCUDA(&gpu, BF16, ckpt)
+			notices = append(notices, fmt.Sprintf("computing in bf16: %v", without))
+		}
+		if err == nil {
 			return b, p, notices, nil
 		}
 		notices = []string{fmt.Sprintf("computing on the processor: %v", err)}
 		if errors.Is(err, cu.ErrNoDriver) {
 			notices = []string{noDriverNotice}
 		}
+	}
+	switch {
+	case precision != FP8:
+	case device == DeviceCPU:
+		return nil, "", nil, fmt.Errorf("device cpu: it has %w", ErrNoFP8)
+	default:
+		notices, precision = append(notices, fmt.Sprintf("the processor has %v", ErrNoFP8)), PrecisionAuto
 	}
 	rates, err := processorPath()
 	if err != nil {
@@ -139,44 +158,71 @@ func openProcessor(
 	if precision == BF16 || precision != Float32 && cpu.Current().MultipliesBF16() {
 		activation, auto = tensor.BF16, BF16
 	}
-	ints, notices := integersFor(precision, ckpt, rates.int8IsFaster(), auto)
+	n, notices := narrowingFor(precision, ckpt, rates.int8IsFaster(), auto)
 	switch {
-	case ints == nil:
+	case n == nil:
 		return cpu.New(activation), auto, notices
-	case ints.quantise:
+	case n.quantise:
 		return cpu.NewInt8(activation, cpu.Int8{Quantise: true, Release: ckpt.Transformer.ReleaseData}), Int8, notices
 	}
 	return cpu.NewInt8(activation, cpu.Int8{}), Int8, notices
 }
 
-// integers says that products are computed in integers, and whether weights are quantised for that.
-type integers struct{ quantise bool }
+// narrowing says that products are computed in 8 bits, in which precision and format, and whether weights are quantised
+// for that.
+type narrowing struct {
+	precision Precision
+	format    tensor.DType
+	quantise  bool
+}
 
-// integersFor returns nil unless products with the weights of a checkpoint are computed in integers. faster says that
-// the device is faster so than in the precision `otherwise`. The notice says why int8 changes nothing. Without a
-// checkpoint no product is.
-func integersFor(
+// narrowingFor returns nil unless products with the weights of a checkpoint are computed in 8 bits. faster says that
+// the device is faster in int8 than in the precision `otherwise`. The notice says why int8 or fp8 changes nothing.
+// Without a checkpoint no product is.
+func narrowingFor(
 	precision Precision, ckpt *checkpoint.Checkpoint, faster bool, otherwise Precision,
-) (ints *integers, notices []string) {
+) (n *narrowing, notices []string) {
 	if ckpt == nil {
 		return nil, nil
 	}
 	// The blocks of the transformer are what is quantised. If only a part of them is stored as int8, auto leaves int8
-	// alone: it would not quantise the rest, and so its pictures could not be repeated by asking for int8.
+	// alone: it would not quantise the rest, and so its pictures could not be repeated by asking for int8. It leaves files
+	// of fp8 alone: rounding activations to fp8 costs more than widening such weights.
 	blocks := func(formats ...tensor.DType) bool {
 		return ckpt.Transformer.HasFormat("transformer_blocks.", formats...)
 	}
-	stored, wide := blocks(tensor.I8), blocks(tensor.BF16, tensor.F16, tensor.F32)
+	n = &narrowing{precision: Int8, format: tensor.I8}
+	if precision == FP8 {
+		n = &narrowing{precision: FP8, format: tensor.F8E4M3}
+	}
+	stored, wide := blocks(n.format), blocks(tensor.BF16, tensor.F16, tensor.F32)
+	if precision == FP8 {
+		stored = stored && scaledByRow(ckpt.Transformer.Source, n.format)
+	}
 	switch {
-	case precision == Int8 && !stored && !wide:
-		return nil, []string{fmt.Sprintf("int8 takes weights of bf16, f16, f32 and int8: those of this model are %s, "+
-			"and are computed in %s", ckpt.Transformer.Formats(), otherwise)}
-	case precision == Int8:
-		return &integers{quantise: true}, nil
+	case precision == n.precision && !stored && !wide:
+		return nil, []string{fmt.Sprintf("%[1]s takes weights of bf16, f16, f32 and %[1]s: those of this model are %[2]s, "+
+			"and are computed in %[3]s", n.precision, ckpt.Transformer.Formats(), otherwise)}
+	case precision == n.precision:
+		n.quantise = true
+		return n, nil
 	case precision == PrecisionAuto && stored && !wide && faster:
-		return new(integers), nil
+		return n, nil
 	}
 	return nil, nil
+}
+
+// scaledByRow says whether one of the matrices of a transformer's blocks is stored in a format with a scale for each
+// row or one scale, and not with scales of blocks of columns, as mxfp8 is.
+func scaledByRow(source tensor.Source, format tensor.DType) bool {
+	return slices.ContainsFunc(source.Names(), func(name string) bool {
+		if !strings.Contains(name, "transformer_blocks.") {
+			return false
+		}
+		t, err := source.Tensor(name)
+		return err == nil && t.DType == format && len(t.Shape) == 2 &&
+			(t.Quant == nil || t.Quant.Blocks == nil && t.Quant.Columns == nil)
+	})
 }
 
 // gpu and sim are the options for the graphics card and for the software device. The margin of memory is for compiled
@@ -193,10 +239,10 @@ var (
 func openCUDA(
 	o *cuda.Options, precision Precision, ckpt *checkpoint.Checkpoint,
 ) (b backend.Backend, p Precision, notices []string, err error) {
-	ints, notices := integersFor(precision, ckpt, true, BF16)
+	n, notices := narrowingFor(precision, ckpt, true, BF16)
 	options := *o
-	if p = BF16; ints != nil {
-		options.Narrow, p = &cuda.Narrow{DType: tensor.I8, Quantise: ints.quantise}, Int8
+	if p = BF16; n != nil {
+		options.Narrow, p = &cuda.Narrow{DType: n.format, Quantise: n.quantise}, n.precision
 	}
 	opened, err := cuda.New(options)
 	if err != nil {

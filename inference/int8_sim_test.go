@@ -9,10 +9,16 @@ import (
 	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
-// TestInt8OnSoftwareDevice makes a picture in int8 on the software device: it takes the planned memory, of which the
-// transformer's weights take about half of bfloat16's, and is the same picture if the weights are quantised anew each
-// time that they pass through lanes.
-func TestInt8OnSoftwareDevice(t *testing.T) {
+// TestNarrowOnSoftwareDevice makes pictures in int8 and fp8 on the software device: they take the planned memory, of
+// which the transformer's weights take about half of bfloat16's, and are the same pictures if the weights are quantised
+// anew each time that they pass through lanes.
+func TestNarrowOnSoftwareDevice(t *testing.T) {
+	for _, precision := range []Precision{Int8, FP8} {
+		t.Run(string(precision), func(t *testing.T) { testNarrowOnSoftwareDevice(t, precision) })
+	}
+}
+
+func testNarrowOnSoftwareDevice(t *testing.T, narrow Precision) {
 	open := func(device ptxsim.Device, precision Precision) (*Engine, *simDevices) {
 		d := &simDevices{next: []ptxsim.Device{device}}
 		e, err := Open(t.Context(), Options{
@@ -33,8 +39,8 @@ func TestInt8OnSoftwareDevice(t *testing.T) {
 	small.Steps = new(2)
 	plain, _ := open(ptxsim.Device{}, BF16)
 	inBF16 := plan(t, plain, small)
-	e, d := open(ptxsim.Device{}, Int8)
-	if e.Info().Precision != Int8 {
+	e, d := open(ptxsim.Device{Major: 8, Minor: 9}, narrow)
+	if e.Info().Precision != narrow {
 		t.Errorf("computes in %v", e.Info().Precision)
 	}
 	p := plan(t, e, small)
@@ -56,9 +62,11 @@ func TestInt8OnSoftwareDevice(t *testing.T) {
 	}
 	d.opened.PeakBytes()
 	first := generate(t, e, small)
-	checkPeak(t, "int8", d, p)
+	checkPeak(t, string(narrow), d, p)
 
-	turns, _ := open(ptxsim.Device{TotalBytes: p.LeastBytes + p.WeightsBytes/4}, Int8)
+	turns, _ := open(
+		ptxsim.Device{Major: 8, Minor: 9, TotalBytes: p.LeastBytes + p.WeightsBytes/4}, narrow,
+	)
 	if q := plan(t, turns, small); !q.Fits() || q.PeakBytes >= p.WeightsBytes {
 		t.Errorf("%+v on a small device, want weights to be loaded in turn", q)
 	}

@@ -36,7 +36,7 @@ func TestLoRAsInInt8(t *testing.T) {
 	noise := a.noise(c.Seed)
 	const sigma = 0.8
 	for _, format := range []tensor.DType{tensor.F32, tensor.BF16} {
-		ints, formula := on(cpu.NewInt8(format, cpu.Int8{Quantise: true})), on(int8Formula{cpu.New(format)})
+		ints, formula := on(cpu.NewInt8(format, cpu.Int8{Quantise: true})), on(narrowFormula{cpu.New(format), tensor.I8})
 		plain := ints.velocity(nil, noise, sigma)
 		compare := func(name string, list []LoRA) {
 			want := a.mergedVelocity(list, noise, sigma)
@@ -44,9 +44,9 @@ func TestLoRAsInInt8(t *testing.T) {
 			off, moved := relativeRMS(have, want), relativeRMS(plain, want)
 			said := fmt.Sprintf("%s, %v: %.4f off, the formula %.4f, the model without adapters %.4f",
 				name, format, off, limit, moved)
-			if t.Log(said); !(off <= int8Factor*limit) || !(off > float32Tolerance) || !(moved > 2*off) {
+			if t.Log(said); !(off <= narrowFactor*limit) || !(off > float32Tolerance) || !(moved > 2*off) {
 				t.Errorf("%s; want at most %v times the formula's, more than float32's, and less than half of the last",
-					said, int8Factor)
+					said, narrowFactor)
 			}
 		}
 		var all []LoRA

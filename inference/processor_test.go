@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/kleinbild/kleinbild/inference/checkpoint"
 	"github.com/kleinbild/kleinbild/inference/cpu"
+	"github.com/kleinbild/kleinbild/inference/cuda"
+	"github.com/kleinbild/kleinbild/kernels/cu"
+	"github.com/kleinbild/kleinbild/kernels/ptxsim"
 )
 
 // TestRatesAreKept checks that rates are measured once for a model of processor and its paths. Later runs must use
@@ -158,8 +162,9 @@ func TestAutoTakesInt8(t *testing.T) {
 	}
 }
 
-// TestInt8OnCards checks which precision a graphics card computes in, and that int8 says so where it changes nothing.
-func TestInt8OnCards(t *testing.T) {
+// TestNarrowOnCards checks which precision a graphics card computes in, and that int8 and fp8 say so where they change
+// nothing. auto never takes fp8.
+func TestNarrowOnCards(t *testing.T) {
 	check := func(ckpt *checkpoint.Checkpoint, asked, want Precision, notices int) {
 		t.Helper()
 		b, got, said, err := openBackend(Options{Device: DeviceSim, Precision: asked}, ckpt)
@@ -174,6 +179,7 @@ func TestInt8OnCards(t *testing.T) {
 	demo := openEngine(t, "demo", DeviceCPU, Float32).ckpt
 	check(demo, PrecisionAuto, BF16, 0)
 	check(demo, Int8, Int8, 0)
+	check(demo, FP8, FP8, 0)
 	for _, c := range formatCases(t) {
 		switch c.name {
 		case "int8":
@@ -181,10 +187,35 @@ func TestInt8OnCards(t *testing.T) {
 			check(ckpt, PrecisionAuto, Int8, 0)
 			check(ckpt, BF16, BF16, 0)
 			check(ckpt, Int8, Int8, 0)
+			check(ckpt, FP8, BF16, 1)
 		case "mxfp8":
 			ckpt := openEngine(t, c.model(t, true), DeviceCPU, Float32).ckpt
 			check(ckpt, PrecisionAuto, BF16, 0)
 			check(ckpt, Int8, BF16, 1)
+			check(ckpt, FP8, BF16, 1)
+		case "fp8-scaled":
+			ckpt := openEngine(t, c.model(t, true), DeviceCPU, Float32).ckpt
+			check(ckpt, PrecisionAuto, BF16, 0)
+			check(ckpt, FP8, FP8, 0)
+		}
+	}
+}
+
+// TestFP8Refused asks for fp8 on devices without products of fp8.
+func TestFP8Refused(t *testing.T) {
+	demo := openEngine(t, "demo", DeviceCPU, Float32).ckpt
+	older := cuda.Options{Open: func() (cu.Context, error) { return ptxsim.Open(ptxsim.Device{Major: 8, Minor: 6}), nil }}
+	for _, row := range []struct {
+		options Options
+		want    string
+	}{
+		{Options{Device: DeviceCPU}, "device cpu: it has no products of fp8, which cards of"},
+		{Options{Device: DeviceSim, sim: &older}, "cuda: software device (sm_86) has no products of fp8, which cards of"},
+	} {
+		row.options.Precision = FP8
+		b, _, _, err := openBackend(row.options, demo)
+		if !errors.Is(err, ErrNoFP8) || !strings.HasPrefix(err.Error(), row.want) || b != nil {
+			t.Errorf("%s: %v, %v, want %q", row.options.Device, b, err, row.want)
 		}
 	}
 }

@@ -16,73 +16,80 @@ import (
 	"github.com/kleinbild/kleinbild/inference/tensor"
 )
 
-// int8Formula is a backend whose products with weights of int8 follow the formula of the published format as it is
-// written: rows of x are multiplied by H for each group, divided by their scale, rounded, multiplied by the scale
-// again, and multiplied by the weights' values. The rest is the backend's own.
-type int8Formula struct{ backend.Backend }
+// narrowFormula is a backend whose products with weights of a format of 8 bits follow the formula of the published
+// format as it is written: rows of x are multiplied by H for each group, divided by their scale, rounded, multiplied by
+// the scale again, and multiplied by the weights' values. The rest is the backend's own. The format is int8 or e4m3.
+type narrowFormula struct {
+	backend.Backend
+	format tensor.DType
+}
 
-// int8Weight is a weight whose products take quantised rows, rotated in groups.
-type int8Weight struct {
+// formulaWeight is a weight whose products take quantised rows, rotated in groups.
+type formulaWeight struct {
 	backend.Weight
 	group int
 }
 
-func (w int8Weight) Slice(from, to int) backend.Weight {
-	return int8Weight{w.Weight.Slice(from, to), w.group}
+func (w formulaWeight) Slice(from, to int) backend.Weight {
+	return formulaWeight{w.Weight.Slice(from, to), w.group}
 }
 
-func (f int8Formula) Weight(t tensor.Tensor) (backend.Weight, error) {
+func (f narrowFormula) Weight(t tensor.Tensor) (backend.Weight, error) {
 	w, err := f.Backend.Weight(t)
-	if err == nil && t.DType == tensor.I8 {
-		return int8Weight{w, t.Rotation()}, nil
+	if err == nil && t.DType == f.format {
+		return formulaWeight{w, t.Rotation()}, nil
 	}
 	return w, err
 }
 
-// LinearWeight quantises a weight with a scale for each row, and gives the backend the values that this means.
-func (f int8Formula) LinearWeight(t tensor.Tensor) (backend.Weight, error) {
-	if t.DType == tensor.I8 {
+// LinearWeight quantises a weight of floats with a scale for each row, and gives the backend the values that this
+// means.
+func (f narrowFormula) LinearWeight(t tensor.Tensor) (backend.Weight, error) {
+	if t.DType != tensor.BF16 && t.DType != tensor.F16 && t.DType != tensor.F32 {
 		return f.Weight(t)
 	}
 	cols := t.Shape[1]
-	group := tensor.RotationFor(cols)
+	group := 0
+	if f.format == tensor.I8 {
+		group = tensor.RotationFor(cols)
+	}
 	values := t.Float32s()
-	quantiseFormula(values, cols, group)
+	f.quantise(values, cols, group)
 	plain := tensor.Tensor{Name: t.Name, DType: tensor.F32, Shape: t.Shape, Scale: 1}
 	for _, v := range values {
 		plain.Data = binary.LittleEndian.AppendUint32(plain.Data, math.Float32bits(v))
 	}
 	w, err := f.Backend.Weight(plain)
-	return int8Weight{w, group}, err
+	return formulaWeight{w, group}, err
 }
 
-func (f int8Formula) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epilogue) {
-	if q, ok := w.(int8Weight); ok {
+func (f narrowFormula) Linear(dst, x backend.Matrix, w backend.Weight, ep backend.Epilogue) {
+	if q, ok := w.(formulaWeight); ok {
 		x, w = f.quantised(x, q.group), q.Weight
 		defer f.Free(x)
 	}
 	f.Backend.Linear(dst, x, w, ep)
 }
 
-func (f int8Formula) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
-	if q, ok := gate.(int8Weight); ok {
-		x, gate, up = f.quantised(x, q.group), q.Weight, up.(int8Weight).Weight
+func (f narrowFormula) SwiGLU(dst, x backend.Matrix, gate, up backend.Weight) {
+	if q, ok := gate.(formulaWeight); ok {
+		x, gate, up = f.quantised(x, q.group), q.Weight, up.(formulaWeight).Weight
 		defer f.Free(x)
 	}
 	f.Backend.SwiGLU(dst, x, gate, up)
 }
 
-func (f int8Formula) quantised(x backend.Matrix, group int) backend.Matrix {
+func (f narrowFormula) quantised(x backend.Matrix, group int) backend.Matrix {
 	values := make([]float32, x.Rows*x.Cols)
 	f.Download(values, x)
-	quantiseFormula(values, x.Cols, group)
+	f.quantise(values, x.Cols, group)
 	q := f.Alloc(x.Rows, x.Cols, tensor.F32)
 	f.Upload(q, values)
 	return q
 }
 
-// quantiseFormula replaces rows of cols values by those that their quantisation means, without the rotation.
-func quantiseFormula(values []float32, cols, group int) {
+// quantise replaces rows of cols values by those that their quantisation means, without the rotation.
+func (f narrowFormula) quantise(values []float32, cols, group int) {
 	for ; len(values) > 0; values = values[cols:] {
 		row := values[:cols]
 		tensor.Rotate(row, group) // tensor's tests compare it with its definition
@@ -91,24 +98,50 @@ func quantiseFormula(values []float32, cols, group int) {
 			largest = max(largest, math.Abs(float64(v)))
 		}
 		scale := max(largest/127, 1e-30)
+		if f.format == tensor.F8E4M3 {
+			scale = max(largest/448, 1e-30)
+		}
 		for i, v := range row {
-			row[i] = float32(scale * max(-128, min(127, math.RoundToEven(float64(v)/scale))))
+			q := max(-128, min(127, math.RoundToEven(float64(v)/scale)))
+			if f.format == tensor.F8E4M3 {
+				q = nearestE4M3(float64(v) / scale)
+			}
+			row[i] = float32(scale * q)
 		}
 		tensor.Rotate(row, group) // which is its own inverse
 	}
 }
 
-// int8Factor bounds the error of int8, as a multiple of that of the formula: what is left for sums in another order,
-// and for values that are rounded to the other neighbour.
-const int8Factor = 1.25
+// nearestE4M3 rounds a number to one with three bits behind the first, or to a multiple of 2^-9 if it is smaller than
+// 2^-6.
+func nearestE4M3(v float64) float64 {
+	_, exponent := math.Frexp(v)
+	unit := math.Ldexp(1, max(exponent-4, -9))
+	return max(-448, min(448, math.RoundToEven(v/unit)*unit))
+}
+
+// narrowFactor bounds the error of products in 8 bits, as a multiple of that of the formula: what is left for sums in
+// another order, and for values that are rounded to the other neighbour.
+const narrowFactor = 1.25
 
 // TestInt8Goldens compares the velocities in int8 with the reference's in float32, of a checkpoint that is stored as
 // int8. They must not be much further from it than the formula of the format is with the same activations. The same
 // holds for a checkpoint whose blocks are quantised as they are read, beside the velocities of its own weights.
 func TestInt8Goldens(t *testing.T) {
-	cases := slices.DeleteFunc(formatCases(t), func(c formatCase) bool { return c.name != "int8" })
+	narrowGoldens(t, "int8", tensor.I8, func(format tensor.DType) backend.Backend {
+		return cpu.NewInt8(format, cpu.Int8{Quantise: true})
+	})
+}
+
+// TestFP8Goldens does the same for fp8, which only cards multiply.
+func TestFP8Goldens(t *testing.T) { narrowGoldens(t, "fp8-scaled", tensor.F8E4M3, nil) }
+
+// narrowGoldens runs the golden `name` and the plain checkpoint in a format of 8 bits on the software device and,
+// unless processor is nil, on the processor.
+func narrowGoldens(t *testing.T, name string, narrow tensor.DType, processor func(tensor.DType) backend.Backend) {
+	cases := slices.DeleteFunc(formatCases(t), func(c formatCase) bool { return c.name != name })
 	if len(cases) == 0 {
-		t.Skip("there is no golden of int8")
+		t.Skipf("there is no golden of %s", name)
 	}
 	stored := cases[0]
 	plain := stored
@@ -126,11 +159,14 @@ func TestInt8Goldens(t *testing.T) {
 			reference = velocities(t, e, c, latents, cpu.New(tensor.F32))
 		}
 		for _, format := range []tensor.DType{tensor.F32, tensor.BF16} {
-			formula := velocities(t, e, c, latents, int8Formula{cpu.New(format)})
-			devices := map[string]backend.Backend{"processor": cpu.NewInt8(format, cpu.Int8{Quantise: true})}
+			formula := velocities(t, e, c, latents, narrowFormula{cpu.New(format), narrow})
+			devices := map[string]backend.Backend{}
+			if processor != nil {
+				devices["processor"] = processor(format)
+			}
 			if format == tensor.BF16 {
 				card := sim
-				card.Narrow = &cuda.Narrow{DType: tensor.I8, Quantise: true}
+				card.Narrow = &cuda.Narrow{DType: narrow, Quantise: true}
 				b, err := cuda.New(card)
 				if err != nil {
 					t.Fatal(err)
@@ -143,8 +179,9 @@ func TestInt8Goldens(t *testing.T) {
 					got, limit := relativeRMS(have[i], reference[i]), relativeRMS(formula[i], reference[i])
 					name := fmt.Sprintf("%s, %v on the %s, step %d: relative RMS %.4f", c.Transformer, format, device, i, got)
 					t.Logf("%s, the formula's %.4f", name, limit)
-					if !(got <= int8Factor*limit) || !(got > float32Tolerance) {
-						t.Errorf("%s, want at most %v times the formula's %.4g, and more than float32's", name, int8Factor, limit)
+					if !(got <= narrowFactor*limit) || !(got > float32Tolerance) {
+						t.Errorf("%s, want at most %v times the formula's %.4g, and more than float32's", name, narrowFactor,
+							limit)
 					}
 				}
 			}
