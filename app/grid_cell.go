@@ -49,8 +49,8 @@ func (c *gridCell) focus(focused bool) {
 	c.edge.Refresh()
 }
 
-// show brings the cell up to date. text says which picture it is. beside is the view of another picture, nil for none: a
-// picture that is new gets its zoom.
+// show brings the cell up to date. text says which picture it is. beside is the view of another picture, nil for none:
+// a picture that is new gets its zoom.
 func (c *gridCell) show(text string, chosen bool, beside *ui.PictureView) {
 	c.chip.SetText(text)
 	icon := ui.StarOutlineIcon
