@@ -93,12 +93,16 @@ func TestBadDrops(t *testing.T) {
 		}
 		return path
 	}
+	folder := filepath.Join(b.dir, "folder") // without a picture
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	whole, err := os.ReadFile(good)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, row := range []struct{ name, path, says string }{
-		{"folder", b.dir, "is a folder"},
+		{"folder", folder, "is a folder"},
 		{"text", write("notes.txt", "buy milk"), "PNG, JPEG"},
 		{"empty", write("empty.png", ""), "empty file"},
 		{"cut off", write("cut.png", string(whole[:len(whole)/2])), "PNG"},
@@ -118,7 +122,7 @@ func TestBadDrops(t *testing.T) {
 		})
 	}
 	b.t = t
-	b.dropAt(b.slots.slots[0], b.dir, good, filepath.Join(b.dir, "gone.png"))
+	b.dropAt(b.slots.slots[0], folder, good, filepath.Join(b.dir, "gone.png"))
 	b.wantNames("good.png")
 
 	// A picture that was read is held: its file may go.
